@@ -1,0 +1,3 @@
+//! Configuration. API skeleton: bodies follow.
+#![allow(missing_docs)]
+pub mod distribution;

@@ -1,0 +1,99 @@
+//! The lock that one writing command holds: `flock` on a file that says who holds it, so that the lock ends with its
+//! holder, however that ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use super::{AtPath, Error};
+
+/// The lock was not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it.
+    #[error("the lock `{path}` is held by {holder}", path = path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// Process id and command of the holder, as it wrote them.
+        holder: String,
+    },
+    /// The lock file cannot be made or locked.
+    #[error(transparent)]
+    File(#[from] Error),
+}
+
+/// The held lock; dropping it, or dying, releases it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock, waiting for up to `patience` while another process holds it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] with the holder, if it still holds the lock after that time.
+    pub fn take(path: &Path, command: &str, patience: Duration) -> Result<Self, LockError> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .at("open the lock file", path)?;
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        while let Err(errno) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if errno != rustix::io::Errno::WOULDBLOCK && errno != rustix::io::Errno::INTR {
+                Err(errno).at("lock", path)?;
+            }
+            let waited = start.elapsed();
+            if waited >= patience {
+                return Err(LockError::Held {
+                    path: path.to_owned(),
+                    holder: holder(&mut file),
+                });
+            }
+            std::thread::sleep(pause.min(patience - waited));
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+        file.set_len(0).at("write", path)?;
+        writeln!(file, "process {}: {command}", std::process::id()).at("write", path)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(500).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    match text.lines().next() {
+        Some(line) if read.is_ok() => line.chars().filter(|c| !c.is_control()).collect(),
+        _ => "a process that has not said which".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_told_who_the_first_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let first = Lock::take(&path, "aptrepo update", Duration::ZERO).unwrap();
+        let error = Lock::take(&path, "aptrepo list", Duration::from_millis(20)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with(&format!("process {}: aptrepo update", std::process::id())),
+            "{error}"
+        );
+        drop(first);
+        Lock::take(&path, "aptrepo list", Duration::ZERO).unwrap();
+    }
+}

@@ -1,0 +1,269 @@
+//! Files as the archive needs them: size limits, temporary file and rename, one durable sync for a batch, directory
+//! swap, lock file. Every error names its path; nothing here knows what a package is.
+
+pub mod lock;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags};
+
+use crate::model::ErrorKind;
+
+/// An operation on a file failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} `{path}`", path = path.display())]
+pub struct Error {
+    /// Completes the sentence "cannot … `path`".
+    pub doing: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Error {
+    /// The kind of this failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => ErrorKind::FileMissing,
+            io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ => ErrorKind::General,
+        }
+    }
+
+    /// Whether the file was simply not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Gives an I/O result its path: `fs::read(p).at("read", p)?`.
+pub trait AtPath<T> {
+    /// The same result, the error with what was tried and where.
+    ///
+    /// # Errors
+    /// The error that was there.
+    fn at(self, doing: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> AtPath<T> for Result<T, E> {
+    fn at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error {
+            doing,
+            path: path.to_owned(),
+            source: source.into(),
+        })
+    }
+}
+
+/// Reads a whole file that must not be longer than `limit_bytes`.
+///
+/// # Errors
+/// The file cannot be read, or is longer; a longer file is never cut.
+pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, Error> {
+    let file = File::open(path).at("open", path)?;
+    let metadata = file.metadata().at("read", path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file")).at("read", path);
+    }
+    let mut bytes = Vec::new();
+    file.take(limit_bytes + 1).read_to_end(&mut bytes).at("read", path)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(io::Error::other(format!("longer than {limit_bytes} bytes"))).at("read", path);
+    }
+    Ok(bytes)
+}
+
+/// Reads a file that may be missing.
+///
+/// # Errors
+/// As [`read_limited`], but for a file that is not there.
+pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
+    match read_limited(path, limit_bytes) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file of a name that nobody has yet in `directory`, with the usual mode (0666 less the umask).
+///
+/// # Errors
+/// The directory is missing or cannot be written.
+pub fn temp_file(directory: &Path) -> Result<tempfile::NamedTempFile, Error> {
+    tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .at("create a temporary file in", directory)
+}
+
+/// Writes a file durably and in one step: whoever opens `path` sees the old content or the new.
+///
+/// # Errors
+/// The directory is missing or full, or cannot be written; `path` is then what it was.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let directory = parent(path);
+    let mut file = temp_file(directory)?;
+    file.write_all(bytes).at("write", path)?;
+    file.as_file().sync_data().at("sync", path)?;
+    file.persist(path)
+        .map_err(|error| error.error)
+        .at("rename a temporary file to", path)?;
+    sync_dir(directory)
+}
+
+/// Writes a new file into a directory that nobody reads yet; durable only after a [`sync_filesystem`].
+///
+/// # Errors
+/// The file exists, or cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .at("create", path)?;
+    file.write_all(bytes).at("write", path)
+}
+
+/// The directory that holds `path`.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a directory and those above it.
+///
+/// # Errors
+/// One of them cannot be made.
+pub fn create_dir_all(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).at("create the directory", path)
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// The directory cannot be opened or synced.
+pub fn sync_dir(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .at("sync the directory", path)
+}
+
+/// Makes everything durable that was written to the file system of `directory`: one call for a whole batch.
+///
+/// # Errors
+/// The directory cannot be opened, or the file system reports an error.
+pub fn sync_filesystem(directory: &Path) -> Result<(), Error> {
+    let handle = File::open(directory).at("open", directory)?;
+    rustix::fs::syncfs(&handle).at("sync the file system of", directory)
+}
+
+/// Gives the file `from` the second name `to`, or copies it where the file system cannot link.
+///
+/// # Errors
+/// Neither is possible.
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), Error> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error).at("link", from),
+        Err(_) => fs::copy(from, to).map(drop).at("copy", from),
+    }
+}
+
+/// How a directory came into its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swapped {
+    /// There was none before.
+    Placed,
+    /// The old one now has the new one's former name.
+    Exchanged,
+    /// The file system cannot exchange two names: nothing was done.
+    NotPossible,
+}
+
+/// Puts the directory `new` into the place of `live` in one step.
+///
+/// # Errors
+/// The system refuses for another reason than that it cannot exchange.
+pub fn swap_directory(new: &Path, live: &Path) -> Result<Swapped, Error> {
+    match rustix::fs::renameat_with(CWD, new, CWD, live, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(Swapped::Exchanged),
+        Err(rustix::io::Errno::NOENT) => {
+            fs::rename(new, live).at("put a new directory at", live)?;
+            Ok(Swapped::Placed)
+        }
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+            Ok(Swapped::NotPossible)
+        }
+        Err(error) => Err(error).at("exchange the directory", live),
+    }
+}
+
+/// Removes a file that may be gone already.
+///
+/// # Errors
+/// The file is there and cannot be removed.
+pub fn remove_if_there(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all in it; it may be gone already.
+///
+/// # Errors
+/// Something in it cannot be removed.
+pub fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove the directory", path),
+        _ => Ok(()),
+    }
+}
+
+/// Removes `directory` and those above it, up to but not including `stop`, as long as they are empty.
+pub fn remove_empty_parents(directory: &Path, stop: &Path) {
+    let mut at = directory;
+    while at.starts_with(stop) && at != stop && fs::remove_dir(at).is_ok() {
+        at = parent(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_file_is_refused_not_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        write_new(&path, b"12345").unwrap();
+        assert_eq!(read_limited(&path, 5).unwrap(), b"12345");
+        let error = read_limited(&path, 4).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot read `{}`", path.display()));
+        assert_eq!(error.source.to_string(), "longer than 4 bytes");
+    }
+
+    #[test]
+    fn directories_are_swapped_in_one_step() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, live) = (directory.path().join("new"), directory.path().join("live"));
+        fs::create_dir(&new).unwrap();
+        assert_eq!(swap_directory(&new, &live).unwrap(), Swapped::Placed);
+        fs::create_dir(&new).unwrap();
+        write_new(&new.join("second"), b"").unwrap();
+        assert_eq!(swap_directory(&new, &live).unwrap(), Swapped::Exchanged);
+        assert!(live.join("second").exists());
+        assert!(!new.join("second").exists());
+    }
+}

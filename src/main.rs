@@ -1,0 +1,2 @@
+//! aptrepo
+fn main() {}
