@@ -40,32 +40,13 @@ pub(super) struct Layout {
 impl IndexFile {
     /// The path of one form.
     pub(super) fn path_of(&self, form: Compression) -> Result<ArchivePath, Error> {
-        path(format!("{}{}", self.path, extension(form)))
+        path(&format!("{}{}", self.path, form.extension()))
     }
 }
 
-fn extension(form: Compression) -> &'static str {
-    match form {
-        Compression::Plain => "",
-        Compression::Gzip => ".gz",
-        Compression::Bzip2 => ".bz2",
-        Compression::Xz => ".xz",
-        Compression::Zstd => ".zst",
-    }
-}
-
-fn path(text: String) -> Result<ArchivePath, Error> {
-    ArchivePath::new(&text).map_err(|source| Error::Path { source })
-}
-
-/// The directory of a component: without the prefix that `FakeComponentPrefix` names.
-fn directory<'a>(distribution: &Distribution, component: &'a Component) -> &'a str {
-    let word = component.as_str();
-    distribution
-        .fake_component_prefix
-        .as_ref()
-        .and_then(|prefix| word.strip_prefix(prefix.as_str())?.strip_prefix('/'))
-        .unwrap_or(word)
+/// The checked path of a file below the distribution's directory.
+pub(super) fn path(text: &str) -> Result<ArchivePath, Error> {
+    ArchivePath::new(text).map_err(|source| Error::Path { source })
 }
 
 /// The files of a distribution.
@@ -88,7 +69,7 @@ pub(super) fn lay_out(distribution: &Distribution) -> Result<Layout, Error> {
 
 impl Layout {
     fn push_index(&mut self, distribution: &Distribution, index: IndexId) -> Result<(), Error> {
-        let component = directory(distribution, &index.component);
+        let component = &index.component;
         let word = index.kind.architecture_word();
         let (names, directory) = match index.kind {
             IndexKind::Deb(_) => (&distribution.deb_indices, format!("{component}/binary-{word}")),
@@ -107,13 +88,13 @@ impl Layout {
             .as_ref()
             .map(|name| {
                 Ok::<_, Error>(IndexFile {
-                    path: path(format!("{directory}/{name}"))?,
+                    path: path(&format!("{directory}/{name}"))?,
                     source: Source::Text(directory_release(distribution, &index)),
                     forms: vec![Compression::Plain],
                 })
             })
             .transpose()?;
-        self.push(path(format!("{directory}/{file_name}"))?, Source::Packages(index), compressions);
+        self.push(path(&format!("{directory}/{file_name}"))?, Source::Packages(index), compressions);
         self.files.extend(release);
         Ok(())
     }
@@ -156,29 +137,29 @@ impl Layout {
         ] {
             let Some(first) = indexes.first() else { continue };
             if contents.per_component && contents.compat_symlink && !contents.all_components {
-                let component = directory(distribution, &first.component);
+                let component = &first.component;
                 for form in &contents.compressions {
-                    let ending = format!("{architecture}{}", extension(*form));
+                    let ending = format!("{architecture}{}", form.extension());
                     let target = format!("{component}/{own}{ending}");
-                    self.links.push((path(format!("{link}{ending}"))?, target));
+                    self.links.push((path(&format!("{link}{ending}"))?, target));
                 }
             }
             if contents.per_component {
                 for index in &indexes {
-                    let component = directory(distribution, &index.component);
-                    let name = path(format!("{component}/{own}{architecture}"))?;
+                    let component = &index.component;
+                    let name = path(&format!("{component}/{own}{architecture}"))?;
                     self.push(name, Source::Contents(vec![index.clone()]), &contents.compressions);
                 }
             }
             if contents.all_components {
-                let name = path(format!("{merged}{architecture}"))?;
+                let name = path(&format!("{merged}{architecture}"))?;
                 self.push(name, Source::Contents(indexes), &contents.compressions);
             }
         }
         Ok(())
     }
 
-    /// With `FakeComponentPrefix` two components can have one directory.
+    /// A component can be named like a part of another's directory, such as `main` and `main/source`.
     fn check_names(&self, distribution: &Distribution) -> Result<(), Error> {
         let mut names = BTreeSet::new();
         for file in &self.files {
@@ -266,15 +247,5 @@ mod tests {
             .map(|(name, target)| (name.as_str(), target.as_str()))
             .collect();
         assert_eq!(links, [("Contents-amd64.gz", "main/Contents-amd64.gz")]);
-    }
-
-    #[test]
-    fn a_fake_prefix_shortens_directories_and_may_not_join_two() {
-        let mut distribution = distribution("t");
-        distribution.fake_component_prefix = Some("role".into());
-        let layout = lay_out(&distribution).unwrap();
-        assert!(names(&layout).contains(&"web/binary-amd64/Packages".to_owned()));
-        distribution.components.push(Component::new("web").unwrap());
-        assert!(matches!(lay_out(&distribution), Err(Error::SamePath { .. })));
     }
 }

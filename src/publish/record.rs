@@ -56,8 +56,8 @@ pub struct PublishedFile {
 pub struct DerivedContents {
     /// The indexes of packages, with their roots then.
     pub packages: Vec<(IndexId, Option<RootId>)>,
-    /// The index of paths.
-    pub root: RootId,
+    /// The index of paths; None if there is no path.
+    pub root: Option<RootId>,
 }
 
 /// Until when a by-hash file was current.
@@ -69,23 +69,16 @@ pub struct LastUse {
     pub until: Option<i64>,
 }
 
-/// The parts of a new record that publishing finds out.
-pub(super) struct State {
-    pub(super) published_at: i64,
-    pub(super) valid_until: Option<i64>,
-    pub(super) release: Sha256,
-}
-
 impl Published {
-    /// A record without files.
-    pub(super) fn new(state: u64, heads: BTreeMap<IndexId, RootId>, found: State) -> Self {
+    /// The record of the state after `previous`, as yet without files.
+    pub(super) fn new(previous: Option<&Self>, published_at: i64, release: &str) -> Self {
         Self {
             format: FORMAT,
-            state,
-            published_at: found.published_at,
-            valid_until: found.valid_until,
-            release: found.release,
-            heads,
+            state: previous.map_or(0, |previous| previous.state.saturating_add(1)),
+            published_at,
+            valid_until: None,
+            release: Sha256::of(release.as_bytes()),
+            heads: BTreeMap::new(),
             files: BTreeMap::new(),
             links: BTreeSet::new(),
             contents: BTreeMap::new(),
@@ -113,24 +106,32 @@ impl Published {
     pub fn keeps(&self) -> Vec<RootId> {
         let mut roots: BTreeSet<RootId> = self.heads.values().copied().collect();
         for contents in self.contents.values() {
-            roots.insert(contents.root);
+            roots.extend(contents.root);
             roots.extend(contents.packages.iter().filter_map(|(_, root)| *root));
         }
         roots.into_iter().collect()
     }
+}
 
-    /// What an earlier state's by-hash files are worth now: those that clients may still ask for.
-    pub(super) fn kept_by_hash(&self, state: u64, now: i64, retain_seconds: i64) -> BTreeMap<ArchivePath, LastUse> {
-        let mut kept = BTreeMap::new();
-        for (path, last_use) in &self.by_hash {
-            let until = last_use.until.unwrap_or(now);
-            let is_recent = state.saturating_sub(last_use.state) < KEPT_STATES;
-            if is_recent || until.saturating_add(retain_seconds) > now {
-                let until = Some(until);
-                kept.insert(path.clone(), LastUse { until, ..*last_use });
-            }
+impl PublishedFile {
+    /// A file that is no index.
+    pub(super) fn plain(content: FileDigests) -> Self {
+        Self {
+            content,
+            root: None,
+            on_disk: true,
+            parts: Vec::new(),
         }
-        kept
+    }
+}
+
+impl LastUse {
+    /// What is kept of a by-hash file that is not of the new state; None if its time is over.
+    pub(super) fn kept(self, state: u64, now: i64, retain_seconds: i64) -> Option<Self> {
+        let until = self.until.unwrap_or(now);
+        let is_recent = state.saturating_sub(self.state) < KEPT_STATES || until.saturating_add(retain_seconds) > now;
+        let until = Some(until);
+        is_recent.then_some(Self { until, ..self })
     }
 }
 
@@ -138,7 +139,6 @@ impl Published {
 const KEPT_STATES: u64 = 3;
 
 /// The heads of a distribution's indexes.
-#[must_use]
 pub(super) fn heads_of(distribution: &Distribution, snapshot: &Snapshot) -> BTreeMap<IndexId, RootId> {
     distribution
         .indexes()
