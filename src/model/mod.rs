@@ -7,6 +7,7 @@ pub mod index;
 pub mod name;
 pub mod package;
 pub mod path;
+pub mod release;
 pub mod stanza;
 pub mod version;
 
