@@ -209,9 +209,15 @@ impl TestEnv {
             std::fs::write(&public, home.export()?)?;
             self.gnupg = Some(home);
         } else {
-            let _ = self
-                .run(["key", "generate", "--name", "Test Archive <archive@example.org>"])
-                .ok();
+            let generate = [
+                "key",
+                "generate",
+                "--name",
+                "Test Archive",
+                "--email",
+                "archive@example.org",
+            ];
+            let _ = self.run(generate).ok();
             let exported = self.command(["key", "export", "--binary"]).output()?;
             assert!(exported.status.success(), "key export: {exported:?}");
             std::fs::write(&public, exported.stdout)?;

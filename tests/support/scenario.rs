@@ -325,11 +325,11 @@ impl Scenario {
         let codename = self.codename();
         match self.dice.roll(5) {
             0 => args.extend(["removematched".into(), codename, format!("{}*", self.recipe().name)]),
-            1 => args.extend([
-                "removefilter".into(),
-                codename,
-                format!("$Source (== {}), Package (% *-*)", self.recipe().name),
-            ]),
+            1 => {
+                // It takes no restriction.
+                args = vec!["removesrcs".into(), codename];
+                args.extend([self.recipe(), self.recipe()].map(|recipe| recipe.name.to_owned()));
+            }
             _ => args.extend(["remove".into(), codename, self.name(), self.name()]),
         }
         args
@@ -391,16 +391,11 @@ impl Scenario {
     fn query(&mut self) -> Vec<String> {
         let mut args = self.options();
         let codename = self.codename();
-        match self.dice.roll(6) {
+        match self.dice.roll(5) {
             0 => args.extend(["list".into(), codename]),
             1 => args.extend(["listmatched".into(), codename, "*o*".into()]),
-            2 => args.extend([
-                "listfilter".into(),
-                codename,
-                "Section (== libs) | $Version (>> 1.0-1)".into(),
-            ]),
-            3 => args.extend(["ls".into(), self.name()]),
-            4 => args.extend(["lsbycomponent".into(), self.name()]),
+            2 => args.extend(["ls".into(), self.name()]),
+            3 => args.extend(["lsbycomponent".into(), self.name()]),
             _ => args.extend([
                 "--list-format".into(),
                 "${package;-12} ${version} ${$source} ${$sourceversion} ${section}\\n".into(),
