@@ -1,0 +1,251 @@
+//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain` is our own.
+
+use super::ignore::Ignore;
+use super::nearest;
+use super::options::{ExportMode, Options, Restrict, SpaceCheck};
+use crate::model::index::PackageTypeError;
+use crate::model::{Architecture, Component};
+
+/// What an option does.
+pub(super) enum Action {
+    /// It has no argument.
+    Switch(fn(&mut Options)),
+    /// It has an argument; the error is the rule that a wrong one breaks.
+    Argument(fn(&mut Options, &str) -> Result<(), String>),
+    /// It is known, so that a configuration of reprepro is read, but what it was about does not exist here.
+    WithoutEffect { takes_argument: bool },
+}
+
+/// What the option of that name does.
+pub(super) fn find(name: &str) -> Option<&'static Action> {
+    KNOWN.iter().find(|(known, _)| *known == name).map(|(_, action)| action)
+}
+
+/// The names of all options.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|(name, _)| *name)
+}
+
+macro_rules! text {
+    ($field:ident) => {
+        Action::Argument(|options, argument| {
+            if argument.is_empty() {
+                return Err("must not be empty".into());
+            }
+            options.$field = Some(argument.into());
+            Ok(())
+        })
+    };
+}
+
+macro_rules! on {
+    ($field:ident) => {
+        Action::Switch(|options| options.$field = Some(true))
+    };
+}
+
+macro_rules! off {
+    ($field:ident) => {
+        Action::Switch(|options| options.$field = Some(false))
+    };
+}
+
+macro_rules! number {
+    ($field:ident) => {
+        Action::Argument(|options, argument| {
+            let number = argument.parse().map_err(|_| "must be a whole number, not negative")?;
+            options.$field = Some(number);
+            Ok(())
+        })
+    };
+}
+
+macro_rules! restrict {
+    ($kind:ident) => {
+        Action::Argument(|options, argument| {
+            options.restrict.push(Restrict::$kind(argument.into()));
+            Ok(())
+        })
+    };
+}
+
+const UNUSED_SWITCH: Action = Action::WithoutEffect { takes_argument: false };
+const UNUSED_ARGUMENT: Action = Action::WithoutEffect { takes_argument: true };
+
+const KNOWN: &[(&str, Action)] = &[
+    ("basedir", text!(basedir)),
+    ("confdir", text!(confdir)),
+    ("outdir", text!(outdir)),
+    ("distdir", text!(distdir)),
+    ("dbdir", text!(dbdir)),
+    ("listdir", text!(listdir)),
+    ("logdir", text!(logdir)),
+    ("morguedir", text!(morguedir)),
+    ("gnupghome", text!(gnupghome)),
+    ("component", Action::Argument(set_components)),
+    ("architecture", Action::Argument(set_architectures)),
+    ("type", Action::Argument(set_types)),
+    ("packagetype", Action::Argument(set_types)),
+    ("section", text!(section)),
+    ("priority", text!(priority)),
+    ("verbose", Action::Switch(|options| options.verbosity += 1)),
+    ("silent", Action::Switch(|options| options.verbosity -= 1)),
+    ("export", Action::Argument(set_export)),
+    (
+        "ignore",
+        Action::Argument(|options, list| set_ignored(options, list, true)),
+    ),
+    (
+        "unignore",
+        Action::Argument(|options, list| set_ignored(options, list, false)),
+    ),
+    (
+        "noignore",
+        Action::Argument(|options, list| set_ignored(options, list, false)),
+    ),
+    ("delete", on!(delete)),
+    ("nodelete", off!(delete)),
+    ("keepunreferencedfiles", on!(keep_unreferenced_files)),
+    ("nokeepunreferencedfiles", off!(keep_unreferenced_files)),
+    ("keepunusednewfiles", on!(keep_unused_new_files)),
+    ("nokeepunusednewfiles", off!(keep_unused_new_files)),
+    ("keepdirectories", on!(keep_directories)),
+    ("nokeepdirectories", off!(keep_directories)),
+    ("keeptemporaries", on!(keep_temporaries)),
+    ("nokeeptemporaries", off!(keep_temporaries)),
+    ("onlysmalldeletes", on!(only_small_deletes)),
+    ("noonlysmalldeletes", off!(only_small_deletes)),
+    ("listsdownload", on!(lists_download)),
+    ("nolistsdownload", off!(lists_download)),
+    ("nonolistsdownload", on!(lists_download)),
+    ("skipold", on!(skip_old)),
+    ("noskipold", off!(skip_old)),
+    ("nonoskipold", on!(skip_old)),
+    ("nothingiserror", on!(nothing_is_error)),
+    ("nonothingiserror", off!(nothing_is_error)),
+    ("waitforlock", number!(wait_for_lock)),
+    ("ask-passphrase", on!(ask_passphrase)),
+    ("noask-passphrase", off!(ask_passphrase)),
+    ("show-percent", Action::Switch(|options| options.show_percent += 1)),
+    ("spacecheck", Action::Argument(set_space_check)),
+    ("checkspace", Action::Argument(set_space_check)),
+    ("safetymargin", number!(safety_margin_bytes)),
+    ("list-format", text!(list_format)),
+    ("list-max", number!(list_max)),
+    ("list-skip", number!(list_skip)),
+    ("restrict", restrict!(Source)),
+    ("restrict-source", restrict!(Source)),
+    ("restrict-src", restrict!(Source)),
+    ("restrict-binary", restrict!(Binary)),
+    ("restrict-file", restrict!(SourceFile)),
+    ("restrict-file-source", restrict!(SourceFile)),
+    ("restrict-file-src", restrict!(SourceFile)),
+    ("restrict-file-binary", restrict!(BinaryFile)),
+    ("fast", on!(fast)),
+    ("nofast", off!(fast)),
+    ("verbosedb", on!(verbose_database)),
+    ("noverbosedb", off!(verbose_database)),
+    ("verbosedatabase", on!(verbose_database)),
+    ("noverbosedatabase", off!(verbose_database)),
+    ("outhook", text!(outhook)),
+    ("endhook", text!(endhook)),
+    ("retain", Action::Argument(set_retain)),
+    // reprepro has them for its past; it ignores them too
+    ("force", UNUSED_SWITCH),
+    ("keepunneededlists", UNUSED_SWITCH),
+    ("nokeepunneededlists", UNUSED_SWITCH),
+    // there are no method programs, no gpg-agent that asks on a terminal, no second database file that could grow
+    ("methoddir", UNUSED_ARGUMENT),
+    ("guessgpgtty", UNUSED_SWITCH),
+    ("noguessgpgtty", UNUSED_SWITCH),
+    ("nonoguessgpgtty", UNUSED_SWITCH),
+    ("dbsafetymargin", UNUSED_ARGUMENT),
+    // all decompressors are built in
+    ("gunzip", UNUSED_ARGUMENT),
+    ("bunzip2", UNUSED_ARGUMENT),
+    ("unlzma", UNUSED_ARGUMENT),
+    ("unxz", UNUSED_ARGUMENT),
+    ("lunzip", UNUSED_ARGUMENT),
+    ("unzstd", UNUSED_ARGUMENT),
+];
+
+fn set_components(options: &mut Options, argument: &str) -> Result<(), String> {
+    let components: Result<_, _> = argument.split('|').map(Component::new).collect();
+    options.components = Some(components.map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+fn set_architectures(options: &mut Options, argument: &str) -> Result<(), String> {
+    let words: Vec<String> = argument.split('|').map(str::to_owned).collect();
+    for word in &words {
+        if !matches!(word.as_str(), "source" | "all") {
+            Architecture::new(word).map_err(|error| error.to_string())?;
+        }
+    }
+    options.architectures = Some(words);
+    Ok(())
+}
+
+fn set_types(options: &mut Options, argument: &str) -> Result<(), String> {
+    let types: Result<_, PackageTypeError> = argument.split('|').map(str::parse).collect();
+    options.types = Some(types.map_err(|_| "must be deb, udeb or dsc, with `|` between several")?);
+    Ok(())
+}
+
+fn set_export(options: &mut Options, argument: &str) -> Result<(), String> {
+    options.export = Some(match argument {
+        "silent-never" => ExportMode::SilentNever,
+        "never" => ExportMode::Never,
+        "changed" => ExportMode::Changed,
+        "lookedat" | "normal" => ExportMode::LookedAt,
+        "force" => ExportMode::Force,
+        _ => return Err("must be silent-never, never, changed, lookedat or force".into()),
+    });
+    Ok(())
+}
+
+fn set_space_check(options: &mut Options, argument: &str) -> Result<(), String> {
+    options.space_check = Some(match argument {
+        "none" => SpaceCheck::None,
+        "full" => SpaceCheck::Full,
+        _ => return Err("must be full or none".into()),
+    });
+    Ok(())
+}
+
+fn set_ignored(options: &mut Options, list: &str, ignored: bool) -> Result<(), String> {
+    options.ignore.set_list(list, ignored).map_err(|word| {
+        let words = Ignore::WORDS.iter().map(|(_, known)| *known);
+        match nearest(&word, words) {
+            Some(known) => format!("`{word}` is no word of it; did you mean `{known}`?"),
+            None => format!("`{word}` is no word of it (`ignore` before it lets unknown words pass)"),
+        }
+    })
+}
+
+fn set_retain(options: &mut Options, argument: &str) -> Result<(), String> {
+    options.retain_secs =
+        Some(seconds(argument).ok_or("must be a number with a unit, as in `12h` or `3d` (s, m, h, d, w), or `0`")?);
+    Ok(())
+}
+
+/// A duration as `90s`, `5m`, `12h`, `3d` or `2w`, or a plain number of seconds, in seconds.
+fn seconds(text: &str) -> Option<u64> {
+    let (digits, unit_secs) = match text.as_bytes().split_last()? {
+        (b's', digits) => (digits, 1),
+        (b'm', digits) => (digits, 60),
+        (b'h', digits) => (digits, 60 * 60),
+        (b'd', digits) => (digits, 24 * 60 * 60),
+        (b'w', digits) => (digits, 7 * 24 * 60 * 60),
+        _ => (text.as_bytes(), 1),
+    };
+    // parse() would take a sign
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits)
+        .ok()?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(unit_secs)
+}
