@@ -91,9 +91,23 @@ fn seen(env: &TestEnv) -> TestResult<Seen> {
     })
 }
 
-/// The archive before the command: two versions of a package in staging, the older one in prod.
+/// The archive before the command: the newer of two versions of a package in staging, the older one in prod. Signed, if
+/// no GnuPG agent is needed for that.
 fn prepared() -> TestResult<TestEnv> {
-    let env = TestEnv::with(Tool::under_test(), DISTRIBUTIONS)?;
+    let tool = Tool::under_test();
+    let signed = !tool.is_reprepro;
+    let conf = DISTRIBUTIONS.replace(
+        "Contents:",
+        if signed {
+            "SignWith: yes\nContents:"
+        } else {
+            "Contents:"
+        },
+    );
+    let mut env = TestEnv::with(tool, &conf)?;
+    if signed {
+        env.make_key()?;
+    }
     for version in ["1-1", "1-2"] {
         let _ = env
             .run([

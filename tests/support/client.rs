@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::env::{Output, TestEnv};
-use super::{TestResult, find_program};
+use super::{TestResult, find_program, skip};
 
 /// An apt that knows only its own directory.
 #[derive(Debug)]
@@ -126,6 +126,7 @@ impl Server {
     /// nginx on a free port, or none if it is not installed.
     pub fn nginx(env: &TestEnv) -> TestResult<Option<Self>> {
         let Some(program) = find_program("nginx") else {
+            skip("nginx is not installed");
             return Ok(None);
         };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();

@@ -218,9 +218,9 @@ impl TestEnv {
                 "archive@example.org",
             ];
             let _ = self.run(generate).ok();
-            let exported = self.command(["key", "export", "--binary"]).output()?;
+            let exported = self.command(["key", "export"]).output()?;
             assert!(exported.status.success(), "key export: {exported:?}");
-            std::fs::write(&public, exported.stdout)?;
+            std::fs::write(&public, dearmoured(exported.stdout)?)?;
         }
         Ok(public)
     }
@@ -308,6 +308,16 @@ impl TestEnv {
         assert!(problems.is_empty(), "{codename}: {problems:#?}");
         Ok(())
     }
+}
+
+/// An exported key as gpgv reads it.
+fn dearmoured(key: Vec<u8>) -> TestResult<Vec<u8>> {
+    if !key.starts_with(b"-----BEGIN") {
+        return Ok(key);
+    }
+    let mut binary = Vec::new();
+    sequoia_openpgp::armor::Reader::from_bytes(&key, None).read_to_end(&mut binary)?;
+    Ok(binary)
 }
 
 fn drain(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
