@@ -6,7 +6,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # by name as Debian 12 and newer have them
 BUILD_PACKAGES = gcc libc6-dev make pkg-config nettle-dev libclang-dev
-TEST_PACKAGES = apt apt-utils curl dpkg-dev gpg gpg-agent gpgv
+TEST_PACKAGES = apt apt-utils curl dpkg-dev gpg gpg-agent gpgv reprepro sqv strace
+# it would start a server of its own on a developer's machine
+ifdef CI
+TEST_PACKAGES += nginx
+endif
 RUST = 1.90
 
 .PHONY: help check test demo install deps rust clean
