@@ -1,4 +1,6 @@
 //! Use cases.
+pub mod key_package;
+pub mod keys;
 pub mod notify;
 pub mod plan;
 pub mod query;

@@ -74,7 +74,7 @@ pub enum Error {
         home: PathBuf,
     },
     /// Several keys answer to what was asked for.
-    #[error("`{wanted}` matches {count} keys: {candidates}", count = candidates.len(), candidates = candidates.join(", "))]
+    #[error("`{wanted}` matches {} keys: {}", candidates.len(), listed(candidates))]
     AmbiguousKey {
         /// What was asked for.
         wanted: String,
@@ -126,10 +126,10 @@ pub enum Error {
         fingerprint: String,
     },
     /// The passphrase does not open the secret key.
-    #[error("the passphrase does not open the secret key {fingerprint}")]
+    #[error("the passphrase does not open the secret key {key}")]
     WrongPassphrase {
-        /// The key.
-        fingerprint: String,
+        /// The key's fingerprint, or where the key is.
+        key: String,
     },
     /// The OpenPGP library failed.
     #[error("cannot {doing}")]
@@ -190,6 +190,21 @@ pub enum Error {
         #[source]
         source: Cause,
     },
+}
+
+/// The first few, so that a message stays one that can be read.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if names.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
 }
 
 impl Error {

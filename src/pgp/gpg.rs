@@ -186,7 +186,7 @@ impl Gpg {
         let bad_passphrase = messages.contains("Bad passphrase") || status("BAD_PASSPHRASE");
         if bad_passphrase {
             return Error::WrongPassphrase {
-                fingerprint: format!("in `{}`", self.home.display()),
+                key: format!("in `{}`", self.home.display()),
             };
         }
         let said = messages.lines().filter(|line| !line.starts_with("[GNUPG:]"));

@@ -19,9 +19,6 @@ use super::secret::{check_closed, create_private_dir, write_private};
 use super::{Error, Keyring, MAX_KEYRING_BYTES, Passphrase, facts};
 use crate::fsio::{self, AtPath};
 
-/// A key file holds one certificate; those of people with thousands of signatures on them stay below this.
-const MAX_KEY_BYTES: u64 = 16 << 20;
-
 /// Who signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -226,10 +223,8 @@ impl KeyHome {
 
     /// The GnuPG home, if it is what signs.
     pub(super) fn signing_gpg(&self) -> Result<Option<&Gpg>, Error> {
-        Ok(self
-            .gpg
-            .as_ref()
-            .filter(|_| matches!(self.backend(), Ok(Backend::Gnupg))))
+        let signs = self.backend()? == Backend::Gnupg;
+        Ok(self.gpg.as_ref().filter(|_| signs))
     }
 
     /// The fingerprints of GnuPG's secret keys: one for each name, all without names.
@@ -300,7 +295,7 @@ impl KeyHome {
     }
 
     fn read_key(&self, file: &Path) -> Result<Option<Cert>, Error> {
-        let Some(bytes) = fsio::read_if_there(file, MAX_KEY_BYTES.min(MAX_KEYRING_BYTES))? else {
+        let Some(bytes) = fsio::read_if_there(file, MAX_KEYRING_BYTES)? else {
             return Ok(None);
         };
         Ok(parse_certs(&bytes, &file.display().to_string())?.into_iter().next())

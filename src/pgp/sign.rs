@@ -170,7 +170,7 @@ impl SigningKey {
             };
             // A wrong passphrase gives rubbish, which the library reports as one of many parse errors.
             let opened = self.key.decrypt_secret(passphrase.password());
-            opened.map_err(|_| Error::WrongPassphrase { fingerprint })?
+            opened.map_err(|_| Error::WrongPassphrase { key: fingerprint })?
         } else {
             self.key
         };

@@ -1,34 +1,18 @@
-//! Keys and signatures against the programs that our users and their clients have: gpg, gpgv, sqv.
-
-mod pgp_support;
+//! Signing, verifying and the key directory.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use aptrepo::pgp::{
     Algorithm, Backend, Error, KeyHome, Keyring, NewKey, Passphrase, Signed, Status, Tolerance, read_maybe_signed,
     verify_clearsigned, verify_detached,
 };
-use pgp_support::{GnupgHome, RELEASE, gpgv_accepts, now, sqv_accepts};
+
+use crate::support::{self, GnupgHome, RELEASE, gpgv_accepts, native, new_key, now, sqv_accepts};
 
 const DAY: i64 = 86_400;
-
-fn new_key(user_id: &str) -> NewKey<'_> {
-    NewKey {
-        user_id,
-        algorithm: Algorithm::Ed25519,
-        valid_days: Some(1000),
-        passphrase: None,
-    }
-}
-
-fn native(user_id: &str) -> (tempfile::TempDir, KeyHome) {
-    let directory = tempfile::tempdir().unwrap();
-    let home = KeyHome::open(&directory.path().join("gpg")).unwrap();
-    home.generate(&new_key(user_id), now()).unwrap();
-    (directory, home)
-}
 
 fn sign(home: &KeyHome, keys: &[&str]) -> Signed {
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
@@ -198,7 +182,7 @@ fn an_expired_key_neither_signs_nor_verifies() {
 fn a_revoked_key_neither_signs_nor_verifies() {
     let (_directory, home) = native("Example archive");
     let signed = sign(&home, &[]);
-    let revoked = pgp_support::revoked(&home.export_secret(&[], None).unwrap());
+    let revoked = support::revoked(&home.export_secret(&[], None).unwrap());
     home.import(&revoked, "revoked.asc").unwrap();
     let error = signer_error(&home, &[], None);
     assert!(matches!(error, Error::KeyRevoked { .. }), "{error}");
@@ -312,7 +296,7 @@ fn a_key_must_be_named_so_that_it_is_one() {
         &format!("0x{}", &fingerprint[24..].to_lowercase()),
     ] {
         let signer = home.signer(&[name.to_owned()], None, now()).unwrap();
-        assert_eq!(signer.fingerprints(), [fingerprint.clone()]);
+        assert_eq!(signer.fingerprints(), std::slice::from_ref(&fingerprint));
         assert!(signer.warnings().is_empty());
     }
     let short = home.signer(&[fingerprint[32..].to_owned()], None, now()).unwrap();
@@ -477,7 +461,7 @@ fn only_key_files_are_imported() {
 #[test]
 fn a_passphrase_comes_from_a_file_that_is_not_open_to_everybody() {
     let directory = tempfile::tempdir().unwrap();
-    let file = pgp_support::passphrase_file(directory.path(), "correct horse\r\n");
+    let file = support::passphrase_file(directory.path(), "correct horse\r\n");
     let home = KeyHome::open(directory.path()).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
     assert!(matches!(
@@ -495,4 +479,46 @@ fn a_passphrase_comes_from_a_file_that_is_not_open_to_everybody() {
     home.signer(&[], Some(&Passphrase::new(b"correct horse")), now())
         .unwrap();
     assert_eq!(format!("{passphrase:?}"), "Passphrase(…)");
+}
+
+#[test]
+fn several_keyrings_become_one() {
+    let ((_one, first), (_two, second)) = (native("First"), native("Second"));
+    let keyring = first.keyring().unwrap().merged(second.keyring().unwrap());
+    for home in [&first, &second] {
+        let verified = verify_clearsigned(&sign(home, &[]).inrelease, &keyring, now()).unwrap();
+        assert_eq!(verified.good().count(), 1);
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(200))]
+
+    /// A file changed anywhere either fails, or still gives exactly the text that was signed.
+    #[test]
+    fn no_change_of_a_signed_file_changes_its_text(position in 0_usize..2000, byte: u8, cut: bool) {
+        let (signed, keyring) = fixed_signature();
+        let mut file = signed.inrelease.clone();
+        let position = position % file.len();
+        if cut {
+            file.remove(position);
+        } else {
+            file[position] = byte;
+        }
+        if let Ok(verified) = verify_clearsigned(&file, keyring, now())
+            && verified.good().count() > 0
+        {
+            proptest::prop_assert_eq!(verified.text.as_slice(), RELEASE);
+        }
+        let _ = Keyring::from_bytes(&file, "file");
+        let _ = verify_detached(RELEASE, &file, keyring, now());
+    }
+}
+
+fn fixed_signature() -> &'static (Signed, Keyring) {
+    static FIXED: OnceLock<(Signed, Keyring)> = OnceLock::new();
+    FIXED.get_or_init(|| {
+        let (_directory, home) = native("Example archive");
+        (sign(&home, &[]), home.keyring().unwrap())
+    })
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use aptrepo::pgp::{Keyring, Signed};
+use aptrepo::pgp::{Algorithm, KeyHome, Keyring, NewKey, Signed};
 use sequoia_openpgp::cert::Cert;
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::serialize::SerializeInto;
@@ -17,6 +17,24 @@ pub const RELEASE: &[u8] = b"Origin: Example\nSuite: stable\nCodename: stable\n-
 
 pub fn now() -> i64 {
     jiff::Timestamp::now().as_second()
+}
+
+/// An Ed25519 key for a good while.
+pub fn new_key(user_id: &str) -> NewKey<'_> {
+    NewKey {
+        user_id,
+        algorithm: Algorithm::Ed25519,
+        valid_days: Some(1000),
+        passphrase: None,
+    }
+}
+
+/// A key directory with one new key.
+pub fn native(user_id: &str) -> (tempfile::TempDir, KeyHome) {
+    let directory = tempfile::tempdir().unwrap();
+    let home = KeyHome::open(&directory.path().join("gpg")).unwrap();
+    home.generate(&new_key(user_id), now()).unwrap();
+    (directory, home)
 }
 
 /// A GnuPG home; its agent ends with it.
@@ -126,7 +144,8 @@ impl Drop for GnupgHome {
     }
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program can be tested with; in CI all must be there.
+pub fn is_there(program: &str) -> bool {
     let there = Command::new(program)
         .arg("--version")
         .output()
@@ -135,7 +154,7 @@ fn is_there(program: &str) -> bool {
     there
 }
 
-fn write(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+pub fn write(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(name);
     fs::OpenOptions::new()
         .write(true)
