@@ -22,6 +22,7 @@ mod reader;
 pub mod rename;
 mod tracking;
 pub mod update;
+mod updates;
 pub mod uploaders;
 pub mod verify;
 
@@ -64,7 +65,7 @@ impl Conf {
     /// Every fault of every file, as far as they do not follow from others.
     pub fn read(directories: &Directories, ignore: &IgnoreSet) -> Result<Self, Faults> {
         let mut sink = Sink::new(directories, ignore);
-        let updates = read_rules(update::read, &directories.conf.join("updates"), &mut sink);
+        let updates = read_rules(updates::read, &directories.conf.join("updates"), &mut sink);
         let pulls = read_rules(pull::read, &directories.conf.join("pulls"), &mut sink);
         let known = KnownRules {
             update: (updates.as_ref()).map(|rules| rules.iter().map(|rule| rule.name.clone()).collect()),

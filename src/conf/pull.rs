@@ -7,7 +7,7 @@ use super::fields::Fields;
 use super::filter::Filters;
 use super::reader::read_stanzas;
 use super::rename::{self, Architectures};
-use super::update::rule_name;
+use super::updates::rule_name;
 use crate::fsio;
 use crate::model::{Codename, Component};
 
