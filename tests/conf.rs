@@ -12,6 +12,7 @@ use aptrepo::conf::distribution::{Compression, TrackingMode, UpdateStep};
 use aptrepo::conf::verify::VerifyRelease;
 use aptrepo::conf::{Conf, Directories, Faults, IgnoreSet, Options, Settings, Uploaders};
 use aptrepo::fsio;
+use proptest::prelude::*;
 
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -363,6 +364,113 @@ fn the_example_notifier_mails() {
     );
     assert!(text.contains("Command:      include\n"), "{text}");
 }
+
+#[test]
+fn the_files_that_are_named_are_checked_on_demand() {
+    let conf = TestConf::new().unwrap();
+    conf.put(
+        "distributions",
+        &format!("{SMALLEST}Uploaders: up\nDebOverride: over\nLog: l\n mailer\nUpdate: a\n"),
+    )
+    .unwrap();
+    conf.put("updates", "Name: a\nMethod: file:/d\nFilterList: hold list\n")
+        .unwrap();
+    let mut directories = Directories::below(Path::new("/srv/apt"));
+    directories.conf = conf.directory.path().into();
+    let read = conf.read().unwrap();
+    let faults = read.check_files(&directories).unwrap_err();
+    assert_eq!(faults.iter().count(), 3, "{faults}");
+    for (name, text) in [
+        ("up", "allow * by anybody\n"),
+        ("over", "a Section net\n"),
+        ("list", "a install\n"),
+    ] {
+        conf.put(name, text).unwrap();
+    }
+    let warnings = read.check_files(&directories).unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].to_string().ends_with("mailer` of `x` is not there"),
+        "{}",
+        warnings[0]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// Whatever stands in a configuration, it is read or refused.
+    #[test]
+    fn no_text_is_too_odd(
+        lines in prop::collection::vec((prop::sample::select(NAMES), prop::sample::select(VALUES), ".{0,6}"), 0..12),
+    ) {
+        let text: String = lines.iter().map(|(name, value, odd)| format!("{name}{value}{odd}\n")).collect();
+        let conf = TestConf::new().unwrap();
+        for file in ["distributions", "updates", "pulls", "options"] {
+            conf.put(file, &text).unwrap();
+        }
+        let _ = conf.read();
+        let _ = Options::read(&conf.path("options"));
+    }
+}
+
+const NAMES: &[&str] = &[
+    "",
+    " ",
+    "#",
+    "!include:",
+    "Codename:",
+    "Architectures:",
+    "Components:",
+    "UDebComponents:",
+    "Contents:",
+    "Log:",
+    "ContentsComponents:",
+    "Tracking:",
+    "SignWith:",
+    "ValidFor:",
+    "DebIndices:",
+    "Limit:",
+    "Archive:",
+    "Checksums:",
+    "Update:",
+    "Pull:",
+    "Name:",
+    "Method:",
+    "From:",
+    "Suite:",
+    "VerifyRelease:",
+    "FilterFormula:",
+    "FilterList:",
+    "DownloadListsAs:",
+    "Config:",
+    "retain ",
+    "ignore ",
+    "component ",
+    "outdir ",
+];
+
+const VALUES: &[&str] = &[
+    "",
+    " x",
+    " amd64 source",
+    " main>",
+    ">",
+    " !",
+    " - a",
+    " . .gz",
+    " * ",
+    " 1y 2m",
+    " 99999999999",
+    " ((a",
+    " 437D05B5!+",
+    " http://h",
+    " --type=dsc x",
+    " keep",
+    "\r",
+    "|",
+    " é",
+];
 
 /// Every file of the fixture directory has one fault; the snapshot has its message.
 ///

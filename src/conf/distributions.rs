@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::distribution::{Distribution, SignWith, UpdateStep};
 use super::fault::{Error, Sink, Word, printable};
-use super::fields::{Fields, checked, without_duplicates};
+use super::fields::{Fields, architecture, checked, without_duplicates};
 use super::reader::{Field, Stanza, read_stanzas};
 use super::{index_files, nearest};
 use super::{log, tracking};
@@ -198,12 +198,7 @@ pub(super) fn part_of<T: FromStr<Err = NameError> + PartialEq>(
 fn architectures(fields: &mut Fields<'_, '_>) -> (Vec<Architecture>, bool) {
     let words = fields.list("Architectures", |word| match word.text {
         "source" => Ok(None),
-        "all" | "any" => Err(Error::value(
-            word,
-            "architecture",
-            "is none of its own; packages for all architectures are listed under each one",
-        )),
-        _ => checked(word).map(Some),
+        _ => architecture(word).map(Some),
     });
     let words = words.unwrap_or_default();
     let has_sources = words.contains(&None);

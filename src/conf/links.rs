@@ -1,11 +1,15 @@
-//! Checks that the files of a configuration fit each other.
+//! Checks that the files of a configuration fit each other, and that the files that they name are there and sound.
 
-use super::distribution::{Distribution, UpdateStep};
-use super::fault::{Error, Sink};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::distribution::{Distribution, SignWith, UpdateStep};
+use super::fault::{Error, Faults, Sink, Warning};
 use super::rename::Rename;
 use super::update::UpdateRule;
-use super::{Conf, nearest};
-use crate::model::Component;
+use super::{Conf, Directories, Overrides, Uploaders, nearest};
+use crate::model::{Component, PackageType};
 
 /// Notes what names something that is not there, or can have no effect.
 pub(super) fn check(conf: &Conf, sink: &mut Sink<'_>) {
@@ -80,4 +84,61 @@ fn check_components(rule: &UpdateRule, users: &[&Distribution], sink: &mut Sink<
             nearest: nearest(component.as_str(), first.components.iter().map(Component::as_str)).map(str::to_owned),
         });
     }
+}
+
+/// Reads every file that the configuration names, and notes what is wrong with it.
+pub(super) fn check_files(conf: &Conf, directories: &Directories) -> (Vec<Error>, Vec<Warning>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let mut note = |read: Result<Vec<Warning>, Faults>| match read {
+        Ok(more) => warnings.extend(more),
+        Err(faults) => errors.extend(faults),
+    };
+    for distribution in &conf.distributions {
+        if let Some(path) = &distribution.uploaders {
+            note(Uploaders::read(path, directories).map(|(_, warnings)| warnings));
+        }
+        let overrides = [
+            (&distribution.deb_override, PackageType::Deb),
+            (&distribution.udeb_override, PackageType::Udeb),
+            (&distribution.dsc_override, PackageType::Dsc),
+        ];
+        for (path, package_type) in overrides {
+            if let Some(path) = path {
+                note(Overrides::read(path, package_type).map(|_| Vec::new()));
+            }
+        }
+        let notifiers = distribution.log.iter().flat_map(|log| &log.notifiers);
+        let mut programs: Vec<&Path> = notifiers.map(|notifier| notifier.script.as_path()).collect();
+        if let Some(SignWith::Script(script)) = &distribution.sign_with {
+            programs.push(script);
+        }
+        note(Ok(programs
+            .into_iter()
+            .filter_map(|program| check_program(distribution, program))
+            .collect()));
+    }
+    let updates = conf.update_rules.iter().map(|rule| &rule.filters);
+    let pulls = conf.pull_rules.iter().map(|rule| &rule.filters);
+    for filters in updates.chain(pulls) {
+        for list in [&filters.list, &filters.source_list].into_iter().flatten() {
+            note(list.read().map(|_| Vec::new()));
+        }
+    }
+    (errors, warnings)
+}
+
+fn check_program(distribution: &Distribution, program: &Path) -> Option<Warning> {
+    let problem = match fs::metadata(program) {
+        Ok(metadata) if metadata.is_file() && metadata.permissions().mode() & 0o111 != 0 => return None,
+        Ok(_) => "is no executable file",
+        Err(_) => "is not there",
+    };
+    Some(Warning {
+        place: Some(distribution.place.clone()),
+        text: format!(
+            "program `{}` of `{}` {problem}",
+            program.display(),
+            distribution.codename
+        ),
+    })
 }

@@ -98,6 +98,19 @@ impl Conf {
         }
     }
 
+    /// Reads the files that the configuration names (uploaders, overrides, filter lists), which commands read only when
+    /// they need them, and looks for the programs; gives the warnings about them.
+    ///
+    /// # Errors
+    /// Every fault of every such file.
+    pub fn check_files(&self, directories: &Directories) -> Result<Vec<Warning>, Faults> {
+        let (errors, warnings) = links::check_files(self, directories);
+        match Faults::collect(errors) {
+            Some(faults) => Err(faults),
+            None => Ok(warnings),
+        }
+    }
+
     /// The update rule of that name.
     #[must_use]
     pub fn update_rule(&self, name: &str) -> Option<&UpdateRule> {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::fault::{Error, Word};
-use super::fields::{Fields, checked, without_duplicates};
+use super::fields::{Fields, architecture, checked, without_duplicates};
 use crate::model::Architecture;
 use crate::model::name::NameError;
 
@@ -55,7 +55,10 @@ pub(super) fn architectures(fields: &mut Fields<'_, '_>) -> Option<Architectures
         match (from.text, to.text) {
             ("source", "source") => Ok(None),
             ("source", _) | (_, "source") => Err(Error::value(word, "pair", "sources can become nothing but sources")),
-            _ => pair::<Architecture>(word).map(Some),
+            _ => Ok(Some(Rename {
+                from: architecture(&from)?,
+                to: architecture(&to)?,
+            })),
         }
     })?;
     Some(Architectures {

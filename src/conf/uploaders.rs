@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A condition is `*`, or parts with `and` and `or` between them, where `or` binds tighter; `not` may stand before a
-//! part. [`Condition`] lists the parts.
+//! part. A part is `source 'a'|'b'` or `distribution 'a'|'b'`; `sections`, `binaries` or `architectures` with names of
+//! which each element must match one, or with `contain` before them one element; `byhand`, alone or with sections.
 
 mod parser;
 
