@@ -2,12 +2,19 @@
 //! and many that have one fault each.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use aptrepo::conf::distribution::{Compression, TrackingMode, UpdateStep};
-use aptrepo::conf::{Conf, Directories, Faults, IgnoreSet, Options, Settings};
+use aptrepo::conf::verify::VerifyRelease;
+use aptrepo::conf::{Conf, Directories, Faults, IgnoreSet, Options, Settings, Uploaders};
 use aptrepo::fsio;
+use proptest::prelude::*;
+
+type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -19,11 +26,36 @@ fn read_conf(directory: &Path) -> Result<Conf, Faults> {
     Conf::read(&directories, &IgnoreSet::default())
 }
 
+/// A configuration directory of its own.
+struct TestConf {
+    directory: tempfile::TempDir,
+}
+
+impl TestConf {
+    fn new() -> TestResult<Self> {
+        Ok(Self {
+            directory: tempfile::tempdir()?,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) -> TestResult {
+        Ok(fsio::write_new(&self.path(name), text.as_bytes())?)
+    }
+
+    fn read(&self) -> Result<Conf, Faults> {
+        read_conf(self.directory.path())
+    }
+}
+
 /// Reads conf/distributions with this text.
-fn read_text(text: &str) -> Result<Conf, Faults> {
-    let directory = tempfile::tempdir().unwrap();
-    fsio::write_new(&directory.path().join("distributions"), text.as_bytes()).unwrap();
-    read_conf(directory.path())
+fn read_text(text: &str) -> TestResult<Conf> {
+    let conf = TestConf::new()?;
+    conf.put("distributions", text)?;
+    Ok(conf.read()?)
 }
 
 const SMALLEST: &str = "Codename: x\nArchitectures: amd64 source\nComponents: main extra\n";
@@ -31,9 +63,30 @@ const SMALLEST: &str = "Codename: x\nArchitectures: amd64 source\nComponents: ma
 #[test]
 fn the_set_up_of_mirror_staging_and_production_is_read() {
     let conf = read_conf(&root("tests/fixtures/article-conf")).unwrap();
-    assert_eq!(conf.warnings, []);
+    assert_eq!(conf.warnings.len(), 4, "each VerifyRelease names eight digits alone");
     let codenames: Vec<_> = conf.distributions.iter().map(|d| d.codename.as_str()).collect();
     assert_eq!(codenames, ["precise", "precise-staging", "precise-prod"]);
+    let hp = conf.update_rule("hp").unwrap();
+    assert_eq!(
+        hp.method,
+        "http://downloads.example.org/SDR/downloads/ManagementComponentPack"
+    );
+    let [component] = hp.components.as_deref().unwrap() else {
+        panic!("{hp:?}");
+    };
+    assert_eq!(
+        (component.from.as_str(), component.to.as_str()),
+        ("non-free", "vendor/hp")
+    );
+    assert_eq!(
+        conf.update_rule("ubuntu-precise")
+            .unwrap()
+            .components
+            .as_ref()
+            .unwrap()
+            .len(),
+        4
+    );
     let mirror = conf.find("precise").unwrap();
     assert_eq!(mirror.update.first(), Some(&UpdateStep::Delete));
     assert_eq!(mirror.tracking.unwrap().mode, TrackingMode::Minimal);
@@ -172,10 +225,18 @@ fn without_distributions_the_error_names_the_way_out() {
 }
 
 #[test]
-fn all_faults_are_found_in_one_reading() {
-    let faults =
-        read_text("Codename: ..\nArchitectures: all amd64 any\nComponents: main\nTracking: keep all\nOrgin: x\n")
-            .unwrap_err();
+fn all_faults_are_found_in_one_reading() -> TestResult {
+    let conf = TestConf::new()?;
+    conf.put(
+        "distributions",
+        "Codename: ..
+Architectures: all amd64 any
+Components: main
+Tracking: keep all
+Orgin: x
+",
+    )?;
+    let faults = conf.read().err().ok_or("no fault")?;
     assert_eq!(faults.iter().count(), 5);
     let shown = faults.to_string();
     assert_eq!(shown.lines().count(), 4, "{shown}");
@@ -183,6 +244,7 @@ fn all_faults_are_found_in_one_reading() {
         shown.ends_with("and 2 more (`aptrepo check-conf` lists all)"),
         "{shown}"
     );
+    Ok(())
 }
 
 #[test]
@@ -207,48 +269,244 @@ fn unknown_fields_can_be_ignored() {
     );
 }
 
-/// Every file of the fixture directory has one fault: the messages are kept in `messages`, each as `file: message`.
+#[test]
+fn a_rule_takes_over_what_it_does_not_say() {
+    let conf = TestConf::new().unwrap();
+    conf.put("distributions", &format!("{SMALLEST}Update: c - b\n"))
+        .unwrap();
+    let rules = "Name: a\nMethod: https://h/d/\nSuite: */updates\nVerifyRelease: blindtrust\nFilterList: hold x\n\n\
+                 Name: c\nFrom: b\nSuite: *\n\nName: b\nFrom: a\nComponents: >main none\nArchitectures: source i386>amd64\n";
+    conf.put("updates", rules).unwrap();
+    let conf = conf.read().unwrap();
+    let codename = &conf.distributions[0].codename;
+    let [a, b, c] = ["a", "b", "c"].map(|name| conf.update_rule(name).unwrap());
+    assert_eq!(c.method, "https://h/d");
+    assert_eq!(
+        (a.suite.of(codename), c.suite.of(codename)),
+        ("x/updates".into(), "x".into())
+    );
+    assert_eq!(c.verify_release, Some(VerifyRelease::BlindTrust));
+    assert_eq!(c.filters.list, a.filters.list);
+    assert_eq!(b.components.as_ref().map(Vec::len), Some(1));
+    assert!(a.components.is_none() && c.architectures.as_ref().unwrap().has_sources);
+}
+
+#[test]
+fn components_that_nobody_has_are_warned_of() {
+    let conf = TestConf::new().unwrap();
+    conf.put("distributions", &format!("{SMALLEST}Update: a\n")).unwrap();
+    conf.put(
+        "updates",
+        "Name: a\nMethod: file:/d\nComponents: main other none\nUDebComponents: main\n",
+    )
+    .unwrap();
+    let warnings: Vec<_> = conf
+        .read()
+        .unwrap()
+        .warnings
+        .iter()
+        .map(|warning| warning.text.clone())
+        .collect();
+    assert_eq!(
+        warnings,
+        [
+            "component `other` of update rule `a` is in no distribution that uses it",
+            "component `main` of update rule `a` has udebs in no distribution that uses it",
+        ]
+    );
+}
+
+#[test]
+fn every_file_of_the_example_is_sound() {
+    let given = Options {
+        basedir: Some("/srv/apt".into()),
+        confdir: root("conf.example").to_str().map(Into::into),
+        ..Options::default()
+    };
+    let settings = Settings::load(given, None).unwrap();
+    assert_eq!(settings.warnings, []);
+    let conf = Conf::read(&settings.directories, &settings.options.ignore).unwrap();
+    assert_eq!(conf.warnings, []);
+    assert_eq!(conf.find("precise-prod").unwrap().limit, Some(3));
+    let security = conf.update_rule("ubuntu-precise-security").unwrap();
+    assert_eq!(security.udeb_components.as_ref().map(Vec::len), Some(4));
+    let (_, warnings) = Uploaders::read(&settings.directories.file("uploaders"), &settings.directories).unwrap();
+    assert_eq!(warnings, []);
+    let mut files: Vec<_> = fs::read_dir(root("conf.example"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    files.sort();
+    assert_eq!(
+        files,
+        ["distributions", "email-changes", "options", "updates", "uploaders"]
+    );
+}
+
+#[test]
+fn the_example_notifier_mails() {
+    let directory = tempfile::tempdir().unwrap();
+    let mail = directory.path().join("mail");
+    fsio::write_new(&mail, b"#!/bin/sh\nprintf '%s|' \"$@\"; echo; cat\n").unwrap();
+    fs::set_permissions(&mail, fs::Permissions::from_mode(0o755)).unwrap();
+    let arguments = "replace precise-staging dsc main source hello 1.1 1.0 -- pool/x.dsc -- pool/y.dsc";
+    let output = Command::new(root("conf.example/email-changes"))
+        .args(arguments.split(' '))
+        .env("PATH", format!("{}:/usr/bin:/bin", directory.path().display()))
+        .env("REPREPRO_CAUSING_COMMAND", "include")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.starts_with("-s|hello 1.1 replaces 1.0 in precise-staging|packages@example.com|\n"),
+        "{text}"
+    );
+    assert!(text.contains("Command:      include\n"), "{text}");
+}
+
+#[test]
+fn the_files_that_are_named_are_checked_on_demand() {
+    let conf = TestConf::new().unwrap();
+    conf.put(
+        "distributions",
+        &format!("{SMALLEST}Uploaders: up\nDebOverride: over\nLog: l\n mailer\nUpdate: a\n"),
+    )
+    .unwrap();
+    conf.put("updates", "Name: a\nMethod: file:/d\nFilterList: hold list\n")
+        .unwrap();
+    let mut directories = Directories::below(Path::new("/srv/apt"));
+    directories.conf = conf.directory.path().into();
+    let read = conf.read().unwrap();
+    let faults = read.check_files(&directories).unwrap_err();
+    assert_eq!(faults.iter().count(), 3, "{faults}");
+    for (name, text) in [
+        ("up", "allow * by anybody\n"),
+        ("over", "a Section net\n"),
+        ("list", "a install\n"),
+    ] {
+        conf.put(name, text).unwrap();
+    }
+    let warnings = read.check_files(&directories).unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].to_string().ends_with("mailer` of `x` is not there"),
+        "{}",
+        warnings[0]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// Whatever stands in a configuration, it is read or refused.
+    #[test]
+    fn no_text_is_too_odd(
+        lines in prop::collection::vec((prop::sample::select(NAMES), prop::sample::select(VALUES), ".{0,6}"), 0..12),
+    ) {
+        let text: String = lines.iter().map(|(name, value, odd)| format!("{name}{value}{odd}\n")).collect();
+        let conf = TestConf::new().unwrap();
+        for file in ["distributions", "updates", "pulls", "options"] {
+            conf.put(file, &text).unwrap();
+        }
+        let _ = conf.read();
+        let _ = Options::read(&conf.path("options"));
+    }
+}
+
+const NAMES: &[&str] = &[
+    "",
+    " ",
+    "#",
+    "!include:",
+    "Codename:",
+    "Architectures:",
+    "Components:",
+    "UDebComponents:",
+    "Contents:",
+    "Log:",
+    "ContentsComponents:",
+    "Tracking:",
+    "SignWith:",
+    "ValidFor:",
+    "DebIndices:",
+    "Limit:",
+    "Archive:",
+    "Checksums:",
+    "Update:",
+    "Pull:",
+    "Name:",
+    "Method:",
+    "From:",
+    "Suite:",
+    "VerifyRelease:",
+    "FilterFormula:",
+    "FilterList:",
+    "DownloadListsAs:",
+    "Config:",
+    "retain ",
+    "ignore ",
+    "component ",
+    "outdir ",
+];
+
+const VALUES: &[&str] = &[
+    "",
+    " x",
+    " amd64 source",
+    " main>",
+    ">",
+    " !",
+    " - a",
+    " . .gz",
+    " * ",
+    " 1y 2m",
+    " 99999999999",
+    " ((a",
+    " 437D05B5!+",
+    " http://h",
+    " --type=dsc x",
+    " keep",
+    "\r",
+    "|",
+    " é",
+];
+
+/// Every file of the fixture directory has one fault; the snapshot has its message.
 ///
 /// A file's name says which file of a configuration it stands for: `distributions-…`, `updates-…`.
 #[test]
-fn each_fault_has_a_message_that_says_what_where_and_why() {
+fn each_fault_has_a_message_that_says_what_where_and_why() -> TestResult {
     let fixtures = root("tests/fixtures/bad/conf");
     let mut messages = BTreeMap::new();
-    for entry in fs::read_dir(&fixtures).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let text = fs::read(fixtures.join(&name)).unwrap();
-        if let Some(message) = message_of(&name, &text) {
-            messages.insert(name, message);
-        }
+    for entry in fs::read_dir(&fixtures)? {
+        let path = entry?.path();
+        let name = path.file_name().ok_or("no name")?.to_string_lossy().into_owned();
+        messages.insert(name.clone(), faults_of(&name, &fs::read(&path)?)?);
     }
-    assert!(messages.len() > 30, "{}", messages.len());
-    let text: String = messages
-        .iter()
-        .map(|(name, message)| format!("{name}\n  {message}\n"))
-        .collect();
+    let mut text = String::new();
+    for (name, faults) in messages {
+        assert_eq!(faults.len(), 1, "{name}: {faults:?}");
+        text.push_str(&format!("{name}\n  {}\n", faults.join("\n")));
+    }
     insta::assert_snapshot!("bad_conf", text);
+    Ok(())
 }
 
-fn message_of(name: &str, text: &[u8]) -> Option<String> {
-    let (kind, _) = name.split_once('-')?;
-    let directory = tempfile::tempdir().unwrap();
-    let put = |name: &str, text: &[u8]| fsio::write_new(&directory.path().join(name), text).unwrap();
+fn faults_of(name: &str, text: &[u8]) -> TestResult<Vec<String>> {
+    let (kind, _) = name.split_once('-').ok_or("the name says no file")?;
+    let conf = TestConf::new()?;
     if kind != "distributions" {
-        put("distributions", SMALLEST.as_bytes());
+        conf.put("distributions", SMALLEST)?;
     }
-    put(kind, text);
-    let faults = if kind == "options" {
-        Options::read(&directory.path().join("options")).map(drop)
-    } else {
-        read_conf(directory.path()).map(drop)
+    fsio::write_new(&conf.path(kind), text)?;
+    let read = match kind {
+        "options" => Options::read(&conf.path("options")).map(drop),
+        _ => conf.read().map(drop),
     };
-    let Err(faults) = faults else {
-        panic!("{name} has no fault");
-    };
-    let shown: Vec<_> = faults
-        .iter()
-        .map(|fault| format!("{fault} [{:?}]", fault.kind()))
-        .collect();
-    assert_eq!(shown.len(), 1, "{name} has other than one fault:\n{}", shown.join("\n"));
-    Some(shown.join("\n").replace(directory.path().to_str().unwrap(), "conf"))
+    let faults = read.err().ok_or_else(|| format!("{name} has no fault"))?;
+    let directory = conf.directory.path().to_string_lossy().into_owned();
+    Ok((faults.iter())
+        .map(|fault| format!("{fault} [{:?}]", fault.kind()).replace(&directory, "conf"))
+        .collect())
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::distribution::{Distribution, SignWith, UpdateStep};
-use super::fault::{Error, Sink, Word};
-use super::fields::{Fields, checked, without_duplicates};
-use super::index_files;
+use super::fault::{Error, Sink, Word, printable};
+use super::fields::{Fields, architecture, checked, without_duplicates};
 use super::reader::{Field, Stanza, read_stanzas};
+use super::{index_files, nearest};
 use super::{log, tracking};
 use crate::fsio;
 use crate::model::name::NameError;
@@ -57,17 +57,24 @@ const UNSUPPORTED_FIELDS: &[&str] = &["ByHandHooks", "DDebComponents", "DDebIndi
 /// A Valid-Until further away than a hundred years is a typing error.
 const MAX_VALID_DAYS: u32 = 100 * 365;
 
+/// The rules that `Update` and `Pull` can name; `None` if their file has faults, so that a missing one is no news.
+#[derive(Debug, Default)]
+pub(super) struct KnownRules {
+    pub(super) update: Option<Vec<String>>,
+    pub(super) pull: Option<Vec<String>>,
+}
+
 /// Reads the distributions of `path` in the order in which they stand there.
 ///
 /// # Errors
 /// The file cannot be read; what is wrong inside goes to `sink`.
-pub(super) fn read(path: &Path, sink: &mut Sink<'_>) -> Result<Vec<Distribution>, fsio::Error> {
+pub(super) fn read(path: &Path, rules: &KnownRules, sink: &mut Sink<'_>) -> Result<Vec<Distribution>, fsio::Error> {
     let mut known = [FIELDS, UNSUPPORTED_FIELDS].concat();
     known.sort_unstable();
     let mut distributions: Vec<Distribution> = Vec::new();
     for stanza in &read_stanzas(path, sink)? {
         let mut fields = Fields::new(stanza, "distribution", &known, sink);
-        if let Some(distribution) = read_stanza(stanza, &mut fields) {
+        if let Some(distribution) = read_stanza(stanza, rules, &mut fields) {
             check_against_earlier(&distribution, &distributions, &mut fields);
             distributions.push(distribution);
         }
@@ -109,7 +116,7 @@ fn check_against_earlier(distribution: &Distribution, earlier: &[Distribution], 
     }
 }
 
-fn read_stanza(stanza: &Stanza, fields: &mut Fields<'_, '_>) -> Option<Distribution> {
+fn read_stanza(stanza: &Stanza, rules: &KnownRules, fields: &mut Fields<'_, '_>) -> Option<Distribution> {
     for name in UNSUPPORTED_FIELDS {
         fields.read::<()>(name, |field| {
             Err(Error::NotSupported {
@@ -137,8 +144,8 @@ fn read_stanza(stanza: &Stanza, fields: &mut Fields<'_, '_>) -> Option<Distribut
         valid_for_days: fields.read("ValidFor", valid_for),
         udeb_components: part_of(fields, "UDebComponents", "Components", &components).unwrap_or_default(),
         also_accept_for: fields.list("AlsoAcceptFor", accepted_name).unwrap_or_default(),
-        update: steps(fields, "Update"),
-        pull: steps(fields, "Pull"),
+        update: steps(fields, "Update", "update rule", rules.update.as_deref()),
+        pull: steps(fields, "Pull", "pull rule", rules.pull.as_deref()),
         sign_with: sign_with(fields),
         deb_indices: index_files::read(fields, "DebIndices", index_files::default_debs),
         udeb_indices: index_files::read(fields, "UDebIndices", index_files::default_udebs),
@@ -191,12 +198,7 @@ pub(super) fn part_of<T: FromStr<Err = NameError> + PartialEq>(
 fn architectures(fields: &mut Fields<'_, '_>) -> (Vec<Architecture>, bool) {
     let words = fields.list("Architectures", |word| match word.text {
         "source" => Ok(None),
-        "all" | "any" => Err(Error::value(
-            word,
-            "architecture",
-            "is none of its own; packages for all architectures are listed under each one",
-        )),
-        _ => checked(word).map(Some),
+        _ => architecture(word).map(Some),
     });
     let words = words.unwrap_or_default();
     let has_sources = words.contains(&None);
@@ -233,12 +235,16 @@ fn accepted_name(word: &Word<'_>) -> Result<String, Error> {
     checked::<Suite>(word).map(String::from)
 }
 
-fn steps(fields: &mut Fields<'_, '_>, name: &str) -> Vec<UpdateStep> {
-    let step = |word: &Word<'_>| {
-        Ok(match word.text {
-            "-" => UpdateStep::Delete,
-            rule => UpdateStep::Rule(rule.into()),
-        })
+fn steps(fields: &mut Fields<'_, '_>, name: &str, what: &'static str, known: Option<&[String]>) -> Vec<UpdateStep> {
+    let step = |word: &Word<'_>| match (word.text, known) {
+        ("-", _) => Ok(UpdateStep::Delete),
+        (rule, Some(known)) if !known.iter().any(|name| name == rule) => Err(Error::Unknown {
+            place: Some(word.place.clone()),
+            what,
+            name: printable(rule),
+            nearest: nearest(rule, known.iter().map(String::as_str)).map(str::to_owned),
+        }),
+        (rule, _) => Ok(UpdateStep::Rule(rule.into())),
     };
     fields.list(name, step).unwrap_or_default()
 }

@@ -239,11 +239,11 @@ pub(super) fn printable(text: &str) -> String {
 
 /// One word of a field, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Word<'a> {
+pub(super) struct Word<'a> {
     /// The word.
-    pub text: &'a str,
+    pub(super) text: &'a str,
     /// Its line.
-    pub place: Place,
+    pub(super) place: Place,
 }
 
 /// Something that works but is hardly meant.
@@ -299,6 +299,15 @@ impl Faults {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         self.first.hint()
+    }
+}
+
+impl IntoIterator for Faults {
+    type Item = Error;
+    type IntoIter = std::iter::Chain<std::iter::Once<Error>, std::vec::IntoIter<Error>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        std::iter::once(*self.first).chain(self.others)
     }
 }
 

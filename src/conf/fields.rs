@@ -8,6 +8,7 @@ use super::fault::{Error, Place, Sink, Word};
 use super::ignore::Ignore;
 use super::nearest;
 use super::reader::{Field, Stanza};
+use crate::model::Architecture;
 use crate::model::name::NameError;
 
 /// A stanza whose fields are all known, and where faults go.
@@ -133,6 +134,18 @@ impl<'a, 'b> Fields<'a, 'b> {
 /// The name that a word must be.
 pub(super) fn checked<T: FromStr<Err = NameError>>(word: &Word<'_>) -> Result<T, Error> {
     word.text.parse().map_err(|error| Error::name(&word.place, error))
+}
+
+/// The binary architecture that a word must be.
+pub(super) fn architecture(word: &Word<'_>) -> Result<Architecture, Error> {
+    match word.text {
+        "all" | "any" => Err(Error::value(
+            word,
+            "architecture",
+            "is none of its own; packages for all architectures are listed under each one",
+        )),
+        _ => checked(word),
+    }
 }
 
 /// The list with the first of equal elements alone.

@@ -6,22 +6,43 @@ pub mod distribution;
 mod distributions;
 pub mod fault;
 mod fields;
+pub mod filter;
+pub mod formula;
+pub mod glob;
 pub mod ignore;
 mod index_files;
+pub mod key;
+mod links;
 mod log;
 mod option_table;
 pub mod options;
+pub mod overrides;
+pub mod pull;
 mod reader;
+pub mod rename;
 mod tracking;
+pub mod update;
+mod updates;
+pub mod uploaders;
+pub mod verify;
 
 pub use directories::Directories;
 pub use distribution::Distribution;
 pub use fault::{Error, Faults, Place, Warning};
+pub use formula::Formula;
 pub use ignore::{Ignore, IgnoreSet};
 pub use options::{Options, Settings};
+pub use overrides::Overrides;
+pub use pull::PullRule;
+pub use update::UpdateRule;
+pub use uploaders::Uploaders;
 
+use std::path::Path;
+
+use distributions::KnownRules;
 use fault::{Sink, printable};
 
+use crate::fsio;
 use crate::model::{Codename, Suite};
 
 /// The whole configuration of an archive.
@@ -29,6 +50,10 @@ use crate::model::{Codename, Suite};
 pub struct Conf {
     /// Every distribution, in the order of conf/distributions.
     pub distributions: Vec<Distribution>,
+    /// Every rule of conf/updates, each with what its `From` says.
+    pub update_rules: Vec<UpdateRule>,
+    /// Every rule of conf/pulls.
+    pub pull_rules: Vec<PullRule>,
     /// What is odd about the files.
     pub warnings: Vec<Warning>,
 }
@@ -37,11 +62,17 @@ impl Conf {
     /// Reads and checks all files.
     ///
     /// # Errors
-    /// Every fault of every file, as far as it can be told apart from those before it.
+    /// Every fault of every file, as far as they do not follow from others.
     pub fn read(directories: &Directories, ignore: &IgnoreSet) -> Result<Self, Faults> {
         let mut sink = Sink::new(directories, ignore);
+        let updates = read_rules(updates::read, &directories.conf.join("updates"), &mut sink);
+        let pulls = read_rules(pull::read, &directories.conf.join("pulls"), &mut sink);
+        let known = KnownRules {
+            update: (updates.as_ref()).map(|rules| rules.iter().map(|rule| rule.name.clone()).collect()),
+            pull: (pulls.as_ref()).map(|rules| rules.iter().map(|rule| rule.name.clone()).collect()),
+        };
         let path = directories.conf.join("distributions");
-        let distributions = match distributions::read(&path, &mut sink) {
+        let distributions = match distributions::read(&path, &known, &mut sink) {
             Ok(distributions) => distributions,
             Err(error) if error.is_not_found() => return Err(Error::NoDistributions { path }.into()),
             Err(source) => return Err(Error::File { source }.into()),
@@ -49,13 +80,47 @@ impl Conf {
         if distributions.is_empty() && sink.errors.is_empty() {
             sink.errors.push(Error::NoDistributions { path });
         }
+        let conf = Self {
+            distributions,
+            update_rules: updates.unwrap_or_default(),
+            pull_rules: pulls.unwrap_or_default(),
+            warnings: Vec::new(),
+        };
+        if sink.errors.is_empty() {
+            links::check(&conf, &mut sink);
+        }
         match Faults::collect(sink.errors) {
             Some(faults) => Err(faults),
             None => Ok(Self {
-                distributions,
                 warnings: sink.warnings,
+                ..conf
             }),
         }
+    }
+
+    /// Reads the files that the configuration names (uploaders, overrides, filter lists), which commands read only when
+    /// they need them, and looks for the programs; gives the warnings about them.
+    ///
+    /// # Errors
+    /// Every fault of every such file.
+    pub fn check_files(&self, directories: &Directories) -> Result<Vec<Warning>, Faults> {
+        let (errors, warnings) = links::check_files(self, directories);
+        match Faults::collect(errors) {
+            Some(faults) => Err(faults),
+            None => Ok(warnings),
+        }
+    }
+
+    /// The update rule of that name.
+    #[must_use]
+    pub fn update_rule(&self, name: &str) -> Option<&UpdateRule> {
+        self.update_rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// The pull rule of that name.
+    #[must_use]
+    pub fn pull_rule(&self, name: &str) -> Option<&PullRule> {
+        self.pull_rules.iter().find(|rule| rule.name == name)
     }
 
     /// The distribution of that codename or, if exactly one has it, of that suite.
@@ -99,6 +164,22 @@ impl Conf {
     }
 }
 
+type ReadRules<T> = fn(&Path, &mut Sink<'_>) -> Result<Vec<T>, fsio::Error>;
+
+/// The rules of a file that may be missing; `None` if it has faults.
+fn read_rules<T>(read: ReadRules<T>, path: &Path, sink: &mut Sink<'_>) -> Option<Vec<T>> {
+    let faults_before = sink.errors.len();
+    let rules = match read(path, sink) {
+        Ok(rules) => rules,
+        Err(error) if error.is_not_found() => Vec::new(),
+        Err(source) => {
+            sink.errors.push(Error::File { source });
+            Vec::new()
+        }
+    };
+    (sink.errors.len() == faults_before).then_some(rules)
+}
+
 const MAX_COMPARED_BYTES: usize = 64;
 
 /// The candidate that is spelt most like `word`, if one is near enough to be what was meant.
@@ -113,7 +194,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|candidate| (edit_distance(&word, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(distance, candidate)| {
             let is_start = word.len() >= 3 && candidate.to_ascii_lowercase().starts_with(&word);
-            *distance <= word.len().div_ceil(4) || is_start
+            is_start || *distance <= word.len().div_ceil(4) && *distance < word.len()
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

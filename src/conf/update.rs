@@ -1,0 +1,114 @@
+//! One update rule, as conf/updates describes it: how a distribution takes packages from an upstream archive.
+
+use std::path::PathBuf;
+
+use super::fault::Place;
+use super::filter::Filters;
+use super::rename::{Architectures, Rename};
+use super::verify::VerifyRelease;
+use crate::model::{Codename, Component, DigestKind};
+
+/// `Suite`: the distribution at the upstream, as a path below its `dists/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamSuite {
+    /// That of the same name as the codename here: no `Suite`, or `*`.
+    Codename,
+    /// `*/…`: the codename here and this after it, without the slash.
+    BelowCodename(String),
+    /// This one.
+    Named(String),
+}
+
+impl UpstreamSuite {
+    /// The upstream suite for the distribution `codename`.
+    #[must_use]
+    pub fn of(&self, codename: &Codename) -> String {
+        match self {
+            Self::Codename => codename.to_string(),
+            Self::BelowCodename(rest) => format!("{codename}/{rest}"),
+            Self::Named(suite) => suite.clone(),
+        }
+    }
+}
+
+/// A form in which an upstream's index can be downloaded (`DownloadListsAs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListForm {
+    /// `.`
+    Plain,
+    /// `.gz`
+    Gzip,
+    /// `.bz2`
+    Bzip2,
+    /// `.lzma`
+    Lzma,
+    /// `.xz`
+    Xz,
+    /// `.lz`
+    Lzip,
+    /// `.zst`
+    Zstd,
+    /// `.diff`: changes since the last download.
+    Diff,
+}
+
+/// One word of `DownloadListsAs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DownloadAs {
+    /// The form.
+    pub form: ListForm,
+    /// `force.gz`: it is tried even if Release does not list it.
+    pub is_forced: bool,
+}
+
+/// A program that changes each index after its download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListHook {
+    /// `ListHook`: a program that is given the names of the index and of the file to write.
+    Program(PathBuf),
+    /// `ListShellHook`: a shell command that reads the index and writes the new one.
+    Shell(String),
+}
+
+/// One rule, with all that it takes over from the rule that its `From` names.
+#[derive(Debug, Clone)]
+pub struct UpdateRule {
+    /// The first line of its stanza.
+    pub place: Place,
+    /// `Name`.
+    pub name: String,
+    /// `From`: the rule that says what is not said here.
+    pub from: Option<String>,
+    /// `Method`: the address of the upstream archive, without a slash at the end.
+    pub method: String,
+    /// `Fallback`: another address by the same method, for files that the first has not.
+    pub fallback: Option<String>,
+    /// `Config`: settings for the method, such as `Acquire::http::Proxy=…`.
+    pub config: Vec<String>,
+    /// `Suite`.
+    pub suite: UpstreamSuite,
+    /// `Components`; `None`: those of the distribution.
+    pub components: Option<Vec<Rename<Component>>>,
+    /// `UDebComponents`; `None`: those of the distribution.
+    pub udeb_components: Option<Vec<Rename<Component>>>,
+    /// `Architectures`; `None`: those of the distribution.
+    pub architectures: Option<Architectures>,
+    /// `VerifyRelease`; `None`: Release is not verified.
+    pub verify_release: Option<VerifyRelease>,
+    /// `GetInRelease`: whether InRelease is tried before Release.
+    pub get_in_release: bool,
+    /// `IgnoreRelease`: whether neither is read, and nothing verified.
+    pub ignore_release: bool,
+    /// `IgnoreHashes`: digests in Release that are not to be believed.
+    pub ignore_hashes: Vec<DigestKind>,
+    /// `Flat`: the upstream has no components; all goes into this one.
+    pub flat: Option<Component>,
+    /// `DownloadListsAs`, the best form first; `None`: as the upstream offers them.
+    pub download_lists_as: Option<Vec<DownloadAs>>,
+    /// Which packages are taken.
+    pub filters: Filters,
+    /// `OmitExtraSourceOnly`: whether sources that are only there for the licence are left out.
+    pub omit_extra_source_only: bool,
+    /// `ListHook` or `ListShellHook`.
+    pub list_hook: Option<ListHook>,
+}
