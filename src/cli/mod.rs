@@ -1,1 +1,215 @@
-//! Follows.
+//! The command line: parses it, runs one use case, prints the answer. No decision about packages is made here.
+
+mod answer;
+mod command;
+mod help;
+mod keys;
+mod options;
+mod run;
+mod term;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::conf;
+use crate::ops;
+use command::CommandLine;
+use term::{exit_code, print_error};
+
+/// Why a run of the program failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A use case failed.
+    #[error(transparent)]
+    Ops(#[from] ops::Error),
+    /// The configuration has faults.
+    #[error(transparent)]
+    Conf(#[from] conf::Faults),
+    /// The command line is wrong in a way that the parser cannot see.
+    #[error("{problem}")]
+    Usage {
+        /// What is wrong.
+        problem: String,
+        /// What the user can do.
+        hint: Option<String>,
+    },
+    /// The server failed.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::Error),
+    /// The answer cannot be written.
+    #[error("cannot write the answer to stdout")]
+    Stdout {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ops(error) => exit_code(error.kind()),
+            Self::Conf(faults) => exit_code(faults.kind()),
+            Self::Usage { .. } => exit_code(crate::model::ErrorKind::Usage),
+            Self::Serve(error) => exit_code(error.kind()),
+            // the reader of a pipe has had enough
+            Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
+            Self::Stdout { .. } => exit_code(crate::model::ErrorKind::General),
+        }
+    }
+
+    fn print(&self) {
+        let hint = match self {
+            Self::Ops(error) => error.hint(),
+            Self::Conf(faults) => faults.hint(),
+            Self::Usage { hint, .. } => hint.clone(),
+            Self::Serve(_) => None,
+            Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
+            Self::Stdout { .. } => None,
+        };
+        print_error(self, hint.as_deref());
+    }
+}
+
+/// Runs the program with these arguments, the program's name first, and gives its exit code.
+#[must_use]
+pub fn run(arguments: Vec<OsString>) -> u8 {
+    let (name, command_line) = match parse(arguments.clone()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // --help and --version come this way, too
+            let code = if error.use_stderr() { 1 } else { 0 };
+            let _ = error.print();
+            return code;
+        }
+    };
+    match run::run(&name, command_line, &arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            error.print();
+            error.exit_code()
+        }
+    }
+}
+
+/// The command's name and the whole command line.
+fn parse(arguments: Vec<OsString>) -> Result<(String, CommandLine), clap::Error> {
+    let mut command = CommandLine::command();
+    command = command.help_template(format!(
+        "{}\nOptions:\n{{options}}\n\n{}",
+        help::OVERVIEW,
+        help::EXAMPLES
+    ));
+    let matches = command.try_get_matches_from_mut(with_lower_case_command(arguments))?;
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    Ok((name, CommandLine::from_arg_matches(&matches)?))
+}
+
+/// Command names are taken in any case, as reprepro does.
+fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let names: Vec<String> = CommandLine::command()
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
+    let lower = |argument: &OsString| argument.to_str().map(str::to_ascii_lowercase);
+    let is_command = |argument: &OsString| lower(argument).is_some_and(|word| names.contains(&word));
+    if let Some(argument) = arguments.iter_mut().skip(1).find(|argument| is_command(argument))
+        && let Some(word) = lower(argument)
+    {
+        // an option's argument that is a command's name in lower case stays what it is
+        *argument = word.into();
+    }
+    arguments
+}
+
+/// The error for a word that is no command, with the nearest that is one.
+fn unknown_command(word: &str) -> Error {
+    const NOT_YET: [&str; 28] = [
+        "update",
+        "checkupdate",
+        "dumpupdate",
+        "predelete",
+        "pull",
+        "checkpull",
+        "dumppull",
+        "cleanlists",
+        "processincoming",
+        "removefilter",
+        "copyfilter",
+        "listfilter",
+        "move",
+        "movesrc",
+        "movematched",
+        "movefilter",
+        "restore",
+        "restoresrc",
+        "restorematched",
+        "restorefilter",
+        "gensnapshot",
+        "unreferencesnapshot",
+        "flood",
+        "reoverride",
+        "includeddeb",
+        "build-needing",
+        "clearvanished",
+        "sizes",
+    ];
+    let word = word.to_ascii_lowercase();
+    if NOT_YET.contains(&word.as_str()) {
+        let problem = format!("the command `{word}` is not built yet");
+        return Error::Usage {
+            problem,
+            hint: Some("`aptrepo --help` lists what there is".into()),
+        };
+    }
+    let command = CommandLine::command();
+    let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let hint = match conf::nearest(&word, names) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => "`aptrepo --help` lists the commands".into(),
+    };
+    Error::Usage {
+        problem: format!("Unknown action '{word}'"),
+        hint: Some(hint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overview_names_every_command() {
+        for command in CommandLine::command()
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set())
+        {
+            let name = command.get_name();
+            let names = |line: &str| line.split([' ', ',']).any(|word| word == name);
+            assert!(help::OVERVIEW.lines().any(names), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_the_command_or_after_it_and_a_later_one_wins() {
+        let parsed = |line: &str| {
+            parse(line.split(' ').map(OsString::from).collect())
+                .unwrap()
+                .1
+                .global
+                .options
+        };
+        assert_eq!(parsed("aptrepo -C main list x").restriction().components.len(), 1);
+        assert_eq!(parsed("aptrepo LIST x -C main").restriction().components.len(), 1);
+        assert_eq!(parsed("aptrepo --delete --nodelete list x").delete, Some(false));
+        assert_eq!(parsed("aptrepo --nodelete --delete list x").delete, Some(true));
+        assert_eq!(parsed("aptrepo --based /x list x").basedir.as_deref(), Some("/x"));
+        assert_eq!(parsed("aptrepo -vv -V list x").verbosity, 7);
+    }
+}

@@ -31,7 +31,7 @@ pub use distribution::Distribution;
 pub use fault::{Error, Faults, Place, Warning};
 pub use formula::Formula;
 pub use ignore::{Ignore, IgnoreSet};
-pub use options::{Options, Settings};
+pub use options::{ExportMode, Options, Settings};
 pub use overrides::Overrides;
 pub use pull::PullRule;
 pub use update::UpdateRule;

@@ -9,7 +9,7 @@ use super::fault::{Error, Faults, Place, printable};
 use super::glob;
 use super::reader::MAX_FILE_BYTES;
 use crate::fsio;
-use crate::model::{Component, PackageType, Stanza};
+use crate::model::{Component, PackageType};
 
 /// Fields that say what the package is: to change them would make the index lie.
 const FIXED_FIELDS: [&str; 2] = ["Package", "Version"];
@@ -121,14 +121,15 @@ impl Replacement {
         self.exactly("Priority")
     }
 
-    /// Gives a package's stanza the other values.
-    pub fn apply(&self, stanza: &mut Stanza) {
-        for field in &self.deleted {
-            stanza.remove(field);
-        }
-        for (field, value) in &self.fields {
-            stanza.set(field, value.as_str());
-        }
+    /// The fields of its stanza that change, in the order of the file: the new value, or `None` for one that is left out.
+    #[must_use]
+    pub fn changes(&self) -> Vec<(String, Option<String>)> {
+        let deleted = self.deleted.iter().map(|field| (field.clone(), None));
+        let changed = self
+            .fields
+            .iter()
+            .map(|(field, value)| (field.clone(), Some(value.clone())));
+        deleted.chain(changed).collect()
     }
 
     /// The value of a field that is spelt exactly so.
@@ -216,10 +217,12 @@ mod tests {
             (Some("oldlibs"), Some("extra"))
         );
         assert!(overrides.of("hello").is_none());
-        let mut stanza = Stanza::parse(b"Package: libx\nsection: net\nTask: x\n").unwrap();
-        exact.apply(&mut stanza);
-        assert_eq!(stanza.get("Section"), Some("libs"));
-        assert_eq!(stanza.get("Task"), None);
+        let changes = exact.changes();
+        assert!(changes.contains(&("Task".into(), None)), "{changes:?}");
+        assert!(
+            changes.contains(&("Section".into(), Some("libs".into()))),
+            "{changes:?}"
+        );
     }
 
     #[test]

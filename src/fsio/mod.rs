@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 
-use crate::model::ErrorKind;
+use crate::model::{ErrorKind, FileDigests, Hasher};
 
 /// An operation on a file failed.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,22 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
         return Err(io::Error::other(format!("longer than {limit_bytes} bytes"))).at("read", path);
     }
     Ok(bytes)
+}
+
+/// The size and digests of a file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn digest_file(path: &Path) -> Result<FileDigests> {
+    let mut file = File::open(path).at("open", path)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer).at("read", path)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(buffer.get(..length).unwrap_or_default()),
+        }
+    }
 }
 
 /// Reads a file that may be missing.

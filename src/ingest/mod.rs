@@ -264,6 +264,17 @@ impl Intake {
     }
 }
 
+/// The paths for Contents in a .deb that is in the pool already.
+///
+/// # Errors
+/// [`Error`]: it cannot be read, or is no package.
+pub fn paths_in_deb(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let file = Place::Path(path).open()?;
+    let deb = deb::read_deb(BufReader::with_capacity(CHUNK_BYTES, file), &Limits::default());
+    let path = path.to_owned();
+    Ok(deb.map_err(|source| Error::Archive { path, source })?.paths)
+}
+
 /// A reader that writes and hashes all that is read through it.
 struct Tee<'a> {
     source: io::Take<File>,

@@ -1,9 +1,25 @@
-//! Use cases.
+//! Use cases: one file for each, the same for every way in. A use case gathers, plans, commits and publishes; it tells
+//! through a [`Reporter`] and prints nothing.
+
+pub mod archive;
+pub mod check;
+pub mod copy;
+pub mod error;
+pub mod export;
+pub mod garbage;
+pub mod include;
+pub mod init;
 pub mod key_package;
 pub mod keys;
+mod list_format;
 pub mod notify;
 pub mod plan;
 pub mod query;
-pub mod tracking;
-/// x
-pub type Result<T> = std::result::Result<T, crate::store::Error>;
+pub mod remove;
+pub mod rerun;
+pub mod session;
+mod tracking;
+pub mod tracks;
+
+pub use archive::{Archive, Reporter};
+pub use error::{Error, Result, with_causes};

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use crate::conf::distribution::{Distribution, Notifier};
 use crate::fsio::{self, AtPath};
-use crate::model::{Entry, IndexId};
+use crate::model::{Codename, Entry, IndexId};
 
 use super::plan::Change;
 
@@ -116,6 +116,8 @@ impl<'a> Event<'a> {
 /// A .changes file that was accepted, for `--changes` notifiers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedChanges {
+    /// The distribution that accepted it.
+    pub codename: Codename,
     /// The source package.
     pub source: String,
     /// Its version.

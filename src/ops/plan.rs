@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::ingest::SpooledFile;
 use crate::model::{
     Codename, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track, TrackedFile, Version,
 };
@@ -95,13 +96,28 @@ pub enum TrackEdit {
     },
 }
 
+impl TrackEdit {
+    /// The record that it is about.
+    #[must_use]
+    pub fn key(&self) -> (&Codename, &SourceName, &Version) {
+        match self {
+            Self::Put { codename, track } => (codename, &track.source, &track.version),
+            Self::Remove {
+                codename,
+                source,
+                version,
+            } => (codename, source, version),
+        }
+    }
+}
+
 /// A file that waits in the spool to be renamed into the pool, with what was read from the same bytes.
 #[derive(Debug)]
 pub struct NewFile {
     /// Where it belongs.
     pub file: PoolFile,
     /// Where it waits.
-    pub spooled: tempfile::TempPath,
+    pub spooled: SpooledFile,
     /// The paths in it, for a .deb.
     pub file_list: Option<(Sha256, Vec<Vec<u8>>)>,
 }

@@ -1,14 +1,18 @@
 //! The reading commands: `list`, `ls`, `lsbycomponent`, `show`, `dumptracks`, `dumpreferences`. They take one snapshot
 //! and never wait for a writer.
 
+use std::collections::BTreeSet;
+
 use globset::GlobMatcher;
 use serde::Serialize;
 
 use crate::conf::distribution::Distribution;
-use crate::model::{Entry, IndexId, PackageName, Restriction};
+use crate::model::{Entry, IndexId, PackageName, Restriction, Track};
 use crate::store::Snapshot;
 
 use super::Result;
+use super::archive::Archive;
+use super::list_format::ListFormat;
 
 /// Which packages of an index a command means.
 #[derive(Debug, Clone)]
@@ -62,6 +66,49 @@ pub fn find(
         }));
     }
     Ok(found)
+}
+
+/// The selected packages of the distribution of that name, of those `--list-skip` and `--list-max` leave.
+///
+/// # Errors
+/// The distribution, a component or an architecture is unknown, or the store cannot be read.
+pub fn list(archive: &Archive<'_>, name: &str, selection: &Selection) -> Result<Vec<Found>> {
+    let distribution = archive.distribution(name)?;
+    archive.check_restriction(&[distribution])?;
+    let found = find(
+        &archive.snapshot()?,
+        distribution,
+        &archive.settings.restriction,
+        selection,
+    )?;
+    let options = &archive.settings.options;
+    let count = |number: Option<u64>, none: usize| number.map_or(none, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let skipped = count(options.list_skip, 0);
+    Ok(found
+        .into_iter()
+        .skip(skipped)
+        .take(count(options.list_max, usize::MAX))
+        .collect())
+}
+
+/// The packages as `list` prints them.
+///
+/// # Errors
+/// `--list-format` is wrong, or the store cannot be read.
+pub fn format_list(archive: &Archive<'_>, found: &[Found]) -> Result<String> {
+    let Some(template) = &archive.settings.options.list_format else {
+        let line = |Found { index, entry }: &Found| format!("{index}: {} {}\n", entry.name, entry.version);
+        return Ok(found.iter().map(line).collect());
+    };
+    let format = ListFormat::new(template)?;
+    let snapshot = archive.snapshot()?;
+    let mut text = String::new();
+    for Found { index, entry } in found {
+        if let Some(package) = snapshot.package(index, &entry.name, &entry.version)? {
+            text += &format.format(archive, index, &package);
+        }
+    }
+    Ok(text)
 }
 
 /// One line of `list`.
@@ -180,6 +227,75 @@ pub fn format_ls(rows: &[LsRow]) -> String {
         )
     });
     lines.collect()
+}
+
+/// A package as `show` prints it: the index that lists it, then its stanza.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// The index.
+    pub index: String,
+    /// The package.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// Its files in the pool.
+    pub files: Vec<String>,
+    /// The stanza.
+    pub stanza: String,
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "# {}\n{}", self.index, self.stanza)
+    }
+}
+
+/// The stanzas of a package in the named distributions, or in all.
+///
+/// # Errors
+/// A distribution is unknown, or the store cannot be read.
+pub fn show(archive: &Archive<'_>, name: &PackageName, distributions: &[String]) -> Result<Vec<Shown>> {
+    let snapshot = archive.snapshot()?;
+    let mut shown = Vec::new();
+    for distribution in archive.distributions(distributions)? {
+        let selection = Selection::Name(name.clone());
+        for Found { index, entry } in find(&snapshot, distribution, &archive.settings.restriction, &selection)? {
+            let Some(package) = snapshot.package(&index, name, &entry.version)? else {
+                continue;
+            };
+            shown.push(Shown {
+                index: index.to_string(),
+                package: name.to_string(),
+                version: entry.version.to_string(),
+                files: entry.files.iter().map(|file| file.path.to_string()).collect(),
+                stanza: String::from_utf8_lossy(&package.text).into_owned(),
+            });
+        }
+    }
+    Ok(shown)
+}
+
+/// What refers to each pool file, as `dumpreferences` prints it: the file and the index, or the tracking record.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn references(archive: &Archive<'_>) -> Result<Vec<String>> {
+    let snapshot = archive.snapshot()?;
+    let mut references = BTreeSet::new();
+    for index in snapshot.heads().keys() {
+        let files = snapshot.entries(index)?.into_iter().flat_map(|entry| entry.files);
+        references.extend(files.map(|file| (file.path, index.to_string())));
+    }
+    for codename in snapshot.tracked() {
+        for Track { source, version, files } in snapshot.tracks(codename)? {
+            let record = format!("{codename} {source} {version}");
+            references.extend(files.into_iter().map(|file| (file.file.path, record.clone())));
+        }
+    }
+    Ok(references
+        .into_iter()
+        .map(|(path, reference)| format!("{reference} {path}"))
+        .collect())
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use crate::fsio::AtPath;
 use crate::model::{DigestKind, FileDigests, Hasher, Sha256};
 use crate::store::BlockId;
 
+/// How many blocks are unpacked at a time, by all threads.
+const READ_AHEAD_BLOCKS: usize = 32;
+
 /// Reads the text of a block.
 pub(super) type ReadBlock<'a> = dyn Fn(&BlockId) -> Result<Vec<u8>, Error> + Sync + 'a;
 
@@ -89,8 +92,14 @@ struct Group {
 
 impl IndexText<'_> {
     fn copy_text(&self, out: &mut impl Write, path: &Path) -> Result<(), Error> {
-        for (block, _) in &self.blocks {
-            out.write_all(&(self.read)(block)?).at("write", path)?;
+        for batch in self.blocks.chunks(READ_AHEAD_BLOCKS) {
+            let texts: Vec<Vec<u8>> = batch
+                .par_iter()
+                .map(|(block, _)| (self.read)(block))
+                .collect::<Result<_, Error>>()?;
+            for text in texts {
+                out.write_all(&text).at("write", path)?;
+            }
         }
         Ok(())
     }
@@ -194,7 +203,10 @@ impl<'a> PublishedParts<'a> {
             offset = offset.saturating_add(part.size_bytes);
         }
         let file = previous.and_then(|previous| File::open(previous.path).ok());
-        let is_whole = |file: &File| file.metadata().is_ok_and(|found| found.is_file() && found.len() >= offset);
+        let is_whole = |file: &File| {
+            file.metadata()
+                .is_ok_and(|found| found.is_file() && found.len() >= offset)
+        };
         Self {
             file: file.filter(is_whole),
             by_group,

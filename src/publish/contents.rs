@@ -93,9 +93,11 @@ impl Deriver<'_> {
         if let Some(previous) = previous
             && ids(&previous.packages) == ids(&packages)
         {
-            let root = match self.edit(&packages, previous)? {
-                Edited::To(root) => root,
-                Edited::NotPossible => self.build(&packages)?,
+            let root = match self.edit(&packages, previous) {
+                Ok(Edited::To(root)) => root,
+                // if objects of the index or of what it was made from are lost, those of the new one may still be there
+                Ok(Edited::NotPossible) | Err(Error::Store { .. }) => self.build(&packages)?,
+                Err(error) => return Err(error),
             };
             return Ok(DerivedContents { packages, root });
         }
@@ -135,7 +137,8 @@ impl Deriver<'_> {
             };
             let mut found = BTreeSet::new();
             found.extend(owners.get(first as usize));
-            while let Some(Ok((_, number))) = sorted.next_if(|next| next.as_ref().is_ok_and(|(other, _)| *other == path))
+            while let Some(Ok((_, number))) =
+                sorted.next_if(|next| next.as_ref().is_ok_and(|(other, _)| *other == path))
             {
                 found.extend(owners.get(number as usize));
             }
@@ -203,12 +206,7 @@ impl Deriver<'_> {
         Ok(owners)
     }
 
-    fn edits(
-        &self,
-        root: &Root,
-        before: &Owners,
-        after: &Owners,
-    ) -> Result<BTreeMap<Vec<u8>, Option<Item>>, Error> {
+    fn edits(&self, root: &Root, before: &Owners, after: &Owners) -> Result<BTreeMap<Vec<u8>, Option<Item>>, Error> {
         let none = BTreeSet::new();
         let mut reader = Reader::new(self.objects, root);
         let mut edits = BTreeMap::new();
@@ -334,9 +332,7 @@ fn read_line(item: ItemRef<'_>) -> BTreeSet<Owner> {
     let words = line.get(item.key.len() + SEPARATOR.len()..).unwrap_or_default();
     let owner = |word: &[u8]| {
         let slash = memchr::memrchr(b'/', word);
-        let (section, package) = slash.map_or((&[][..], word), |at| {
-            (word.split_at(at).0, word.split_at(at + 1).1)
-        });
+        let (section, package) = slash.map_or((&[][..], word), |at| (word.split_at(at).0, word.split_at(at + 1).1));
         Owner {
             package: package.to_vec(),
             section: section.to_vec(),

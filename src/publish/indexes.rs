@@ -18,6 +18,14 @@ use crate::store::objects::Objects;
 /// A gzip or zstd part has 256 packages on average: 1.4% larger than in one piece. An xz part has 1,024.
 const PACKAGES_PART_LEVEL: u32 = 8;
 
+/// One form of an index.
+struct Target {
+    form: Compression,
+    path: ArchivePath,
+    /// False for a plain form that Release lists by its digests alone.
+    on_disk: bool,
+}
+
 /// Writes index files into a new tree.
 pub(super) struct IndexWriter<'a> {
     pub(super) objects: &'a Objects,
@@ -63,7 +71,12 @@ impl IndexWriter<'_> {
         part_level: u32,
     ) -> Result<Vec<(ArchivePath, PublishedFile)>, Error> {
         let blocks = self.objects.root_or_empty(root).map_err(Error::store)?;
-        let read = |id: &BlockId| self.objects.block(id).map(|block| block.text().to_vec()).map_err(Error::store);
+        let read = |id: &BlockId| {
+            self.objects
+                .block(id)
+                .map(|block| block.text().to_vec())
+                .map_err(Error::store)
+        };
         let index = IndexText {
             blocks: leveled_blocks(&blocks),
             part_level,
@@ -76,22 +89,20 @@ impl IndexWriter<'_> {
         forms
             .par_iter()
             .map(|form| {
-                let path = file.path_of(*form)?;
-                let made = self.write_form(&index, root, *form, &path, file.forms.contains(form))?;
-                Ok((path, made))
+                let target = Target {
+                    form: *form,
+                    path: file.path_of(*form)?,
+                    on_disk: file.forms.contains(form),
+                };
+                let made = self.write_form(&index, root, &target)?;
+                Ok((target.path, made))
             })
             .collect()
     }
 
-    /// One form of an index, as a file or, the plain form alone, just by its digests.
-    fn write_form(
-        &self,
-        index: &IndexText<'_>,
-        root: Option<RootId>,
-        form: Compression,
-        path: &ArchivePath,
-        on_disk: bool,
-    ) -> Result<PublishedFile, Error> {
+    fn write_form(&self, index: &IndexText<'_>, root: Option<RootId>, target: &Target) -> Result<PublishedFile, Error> {
+        let Target { form, path, on_disk } = target;
+        let on_disk = *on_disk;
         let old = self.published(path);
         if let Some(old) = old.filter(|old| old.root == root && self.has_digests(old)) {
             let old = PublishedFile { on_disk, ..old.clone() };
@@ -103,14 +114,19 @@ impl IndexWriter<'_> {
         if !on_disk {
             let content = digest_text(index, &live, self.digests)?;
             let parts = Vec::new();
-            return Ok(PublishedFile { content, root, on_disk, parts });
+            return Ok(PublishedFile {
+                content,
+                root,
+                on_disk,
+                parts,
+            });
         }
         let previous = old.filter(|old| old.on_disk).map(|old| Previous {
             path: &live,
             parts: &old.parts,
         });
         let place = self.tree.place(path)?;
-        let written = write_index(index, form, previous.as_ref(), &place, self.digests)?;
+        let written = write_index(index, *form, previous.as_ref(), &place, self.digests)?;
         Ok(PublishedFile {
             content: written.content,
             root,
@@ -125,9 +141,7 @@ impl IndexWriter<'_> {
 
     /// Whether the digests that Release is to have now were taken then.
     fn has_digests(&self, old: &PublishedFile) -> bool {
-        self.digests
-            .iter()
-            .all(|kind| old.content.digests.hex(*kind).is_some())
+        self.digests.iter().all(|kind| old.content.digests.hex(*kind).is_some())
     }
 }
 

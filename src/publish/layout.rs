@@ -94,7 +94,11 @@ impl Layout {
                 })
             })
             .transpose()?;
-        self.push(path(&format!("{directory}/{file_name}"))?, Source::Packages(index), compressions);
+        self.push(
+            path(&format!("{directory}/{file_name}"))?,
+            Source::Packages(index),
+            compressions,
+        );
         self.files.extend(release);
         Ok(())
     }

@@ -19,7 +19,8 @@ pub fn link_suite(dists: &Path, distribution: &Distribution, all: &[Distribution
     };
     let is_taken = |other: &Distribution| {
         let is_other = other.codename != distribution.codename;
-        other.codename.as_str() == suite || is_other && other.suite.as_ref().is_some_and(|other| other.as_str() == suite)
+        other.codename.as_str() == suite
+            || is_other && other.suite.as_ref().is_some_and(|other| other.as_str() == suite)
     };
     if suite == codename || all.iter().any(is_taken) {
         return Ok(false);
@@ -34,7 +35,11 @@ pub fn link_suite(dists: &Path, distribution: &Distribution, all: &[Distribution
     }
     let parent = fsio::parent(&place);
     // below the link of another suite, such as `stable/updates` in `stable -> bookworm`, the name is that one's
-    if parent.ancestors().take_while(|above| *above != dists).any(Path::is_symlink) {
+    if parent
+        .ancestors()
+        .take_while(|above| *above != dists)
+        .any(Path::is_symlink)
+    {
         return Ok(false);
     }
     fsio::create_dir_all(parent)?;

@@ -53,6 +53,8 @@ pub struct Request<'a> {
     pub snapshot: &'a Snapshot,
     /// The distribution.
     pub distribution: &'a Distribution,
+    /// All distributions, for the links from suite to codename.
+    pub all: &'a [Distribution],
     /// The directory that holds the distributions' directories.
     pub dists: &'a Path,
     /// What was published of it last, if that is known.
@@ -115,7 +117,10 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
         });
     }
     let layout = lay_out(distribution)?;
-    let tree = Tree::begin(request.dists, &distribution.codename, request.check)?;
+    let mut tree = Tree::begin(request.dists, &distribution.codename)?;
+    if let Some(previous) = request.previous {
+        tree.believe(&previous.release, request.check)?;
+    }
     let contents = derive_contents(request, &layout, tree.directory())?;
     let writer = IndexWriter {
         objects: request.snapshot.objects(),
@@ -142,6 +147,7 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
     }
     let gone = carry_over(request, &tree, &published)?;
     tree.install(&gone)?;
+    link_suite(request.dists, distribution, request.all)?;
     let changed = changes(request.previous, &published);
     Ok(Outcome { published, changed })
 }
@@ -159,7 +165,9 @@ fn derive_contents(
     let mut derived = BTreeMap::new();
     let mut missing = BTreeSet::new();
     for file in &layout.files {
-        let Source::Contents(indexes) = &file.source else { continue };
+        let Source::Contents(indexes) = &file.source else {
+            continue;
+        };
         let packages = indexes
             .iter()
             .map(|index| (index.clone(), request.snapshot.head(index)))
@@ -218,12 +226,7 @@ fn release(request: &Request<'_>, made: &[(ArchivePath, PublishedFile)]) -> Rele
 }
 
 /// Release with its signatures: the one of the state, and none left of an earlier.
-fn write_release(
-    request: &Request<'_>,
-    tree: &Tree,
-    published: &mut Published,
-    release: &[u8],
-) -> Result<(), Error> {
+fn write_release(request: &Request<'_>, tree: &Tree, published: &mut Published, release: &[u8]) -> Result<(), Error> {
     let signed = match &request.distribution.sign_with {
         None => None,
         Some(SignWith::Script(program)) => {
@@ -255,7 +258,9 @@ fn write_release(
         let Some(text) = text else { continue };
         let path = layout::path(name)?;
         fsio::write_new(&tree.place(&path)?, text)?;
-        published.files.insert(path, PublishedFile::plain(digests_of(text, &[])));
+        published
+            .files
+            .insert(path, PublishedFile::plain(digests_of(text, &[])));
     }
     Ok(())
 }
@@ -275,7 +280,9 @@ fn keep_by_hash(request: &Request<'_>, tree: &Tree, published: &mut Published) -
             by_hash.insert(name, LastUse { state, until: None });
         }
     }
-    let mut earlier = request.previous.map_or_else(BTreeMap::new, |previous| previous.by_hash.clone());
+    let mut earlier = request
+        .previous
+        .map_or_else(BTreeMap::new, |previous| previous.by_hash.clone());
     // those of a state whose record was lost
     let directories: BTreeSet<&str> = published.files.keys().map(ArchivePath::directory).collect();
     for path in tree.live_entries()? {
@@ -328,9 +335,10 @@ fn carry_over(request: &Request<'_>, tree: &Tree, published: &Published) -> Resu
         let is_ours = ours.contains(&path)
             || is_by_hash_of(&path, &directories)
             || links_to_ours().is_some_and(|target| ours.contains(&target))
-            || path.as_str().strip_suffix(".new").is_some_and(|of| {
-                ArchivePath::new(of).is_ok_and(|of| ours.contains(&of))
-            });
+            || path
+                .as_str()
+                .strip_suffix(".new")
+                .is_some_and(|of| ArchivePath::new(of).is_ok_and(|of| ours.contains(&of)));
         if is_ours {
             gone.push(path);
         } else {

@@ -61,7 +61,11 @@ impl<'a> PathSorter<'a> {
     fn end_run(&mut self) -> Result<(), Error> {
         let paths = std::mem::take(&mut self.paths);
         let mut entries = std::mem::take(&mut self.entries);
-        let path_of = |entry: &Entry| paths.get(entry.start..).and_then(|rest| rest.get(..entry.length as usize));
+        let path_of = |entry: &Entry| {
+            paths
+                .get(entry.start..)
+                .and_then(|rest| rest.get(..entry.length as usize))
+        };
         entries.sort_unstable_by(|a, b| (path_of(a), a.number).cmp(&(path_of(b), b.number)));
         let file = tempfile::tempfile_in(self.scratch).at("create a temporary file in", self.scratch)?;
         let mut out = BufWriter::new(file);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,7 @@ pub(super) fn run_script(script: Script<'_>, directory: &Path, release: &[u8]) -
     })
 }
 
-fn take(path: &PathBuf, program: &Path) -> Result<Option<Vec<u8>>, Error> {
+fn take(path: &Path, program: &Path) -> Result<Option<Vec<u8>>, Error> {
     let bytes = fsio::read_if_there(path, MAX_SIGNED_BYTES)?;
     if bytes.as_ref().is_some_and(Vec::is_empty) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -161,10 +161,7 @@ mod tests {
         assert_eq!(signed.in_release, b"k1\nCodename: t\n");
         assert_eq!(signed.release_gpg.as_deref(), Some(&b"gpg\n"[..]));
         assert_eq!(left, [""; 0]);
-        assert_eq!(
-            run("cp $1 $2", Duration::from_secs(20)).0.unwrap().release_gpg,
-            None
-        );
+        assert_eq!(run("cp $1 $2", Duration::from_secs(20)).0.unwrap().release_gpg, None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::fsio::{self, AtPath, Swapped};
-use crate::model::{ArchivePath, Codename, DigestKind, FileDigests, Hasher};
+use crate::model::{ArchivePath, Codename, DigestKind, FileDigests, Hasher, Sha256};
 
 /// The names of Release and its signatures, in the order in which they may appear one by one: InRelease, which today's
 /// clients ask for, when all that it names is there.
@@ -38,7 +38,7 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Starts an empty tree for the distribution below `dists`. What a crash left of an earlier one is removed.
-    pub(super) fn begin(dists: &Path, codename: &Codename, check: Check) -> Result<Self, Error> {
+    pub(super) fn begin(dists: &Path, codename: &Codename) -> Result<Self, Error> {
         let live = dists.join(codename.as_str());
         fsio::create_dir_all(fsio::parent(&live))?;
         let has_live = find_live(&live, dists)?;
@@ -49,8 +49,18 @@ impl Tree {
             live,
             has_live,
             new,
-            check,
+            check: Check::Digest,
         })
+    }
+
+    /// Says how far the live tree is believed to be what the record says. It is not if its Release is another: after a
+    /// crash between the swap and the record, or when one of them came back from a backup.
+    pub(super) fn believe(&mut self, release: &Sha256, check: Check) -> Result<(), Error> {
+        let found = fsio::read_if_there(&self.live.join("Release"), MAX_RELEASE_BYTES)?;
+        if self.has_live && found.is_some_and(|found| Sha256::of(&found) == *release) {
+            self.check = check;
+        }
+        Ok(())
     }
 
     /// The directory of the new tree.
@@ -193,7 +203,7 @@ impl Tree {
     }
 
     /// Puts the new tree into the place of the live one. `gone` are files of the live tree that the new one has no more.
-    pub(super) fn install(self, gone: &[ArchivePath]) -> Result<(), Error> {
+    pub(super) fn install(&self, gone: &[ArchivePath]) -> Result<(), Error> {
         fsio::sync_filesystem(&self.new)?;
         if fsio::swap_directory(&self.new, &self.live)? == Swapped::NotPossible {
             if !self.has_live {
@@ -201,8 +211,15 @@ impl Tree {
             }
             rename_each(&self.new, &self.live, gone)?;
         }
-        fsio::sync_dir(fsio::parent(&self.live))?;
-        Ok(fsio::remove_tree(&self.new)?)
+        Ok(fsio::sync_dir(fsio::parent(&self.live))?)
+    }
+}
+
+impl Drop for Tree {
+    /// A tree that did not become live is removed; after a swap, what was live before.
+    fn drop(&mut self) {
+        // what cannot be removed now is when the next tree is begun
+        let _ = fsio::remove_tree(&self.new);
     }
 }
 
@@ -249,7 +266,7 @@ fn rename_each(new: &Path, live: &Path, gone: &[ArchivePath]) -> Result<(), Erro
 /// The size of a regular file; None for what is missing or something else.
 fn size_of_file(path: &Path) -> Option<u64> {
     let found = fs::symlink_metadata(path).ok()?;
-    found.is_file().then(|| found.len())
+    found.is_file().then_some(found.len())
 }
 
 fn digests_of(path: &Path) -> Result<FileDigests, Error> {
@@ -274,8 +291,14 @@ fn walk(top: &Path) -> Result<Vec<String>, Error> {
         for entry in fs::read_dir(&path).at("read the directory", &path)? {
             let entry = entry.at("read the directory", &path)?;
             // a name that is no text cannot be asked for through apt, and is in no index
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let name = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let name = if directory.is_empty() {
+                name
+            } else {
+                format!("{directory}/{name}")
+            };
             let kind = entry.file_type().at("read", &path)?;
             if kind.is_dir() {
                 waiting.push(name);
@@ -331,10 +354,11 @@ mod tests {
         fsio::create_dir_all(&dists.join("bookworm")).unwrap();
         fsio::write_new(&dists.join("bookworm/Release"), b"old").unwrap();
         std::os::unix::fs::symlink("bookworm", dists.join("stable")).unwrap();
-        let tree = Tree::begin(dists, &Codename::new("stable").unwrap(), Check::Size).unwrap();
+        let tree = Tree::begin(dists, &Codename::new("stable").unwrap()).unwrap();
         assert_eq!(tree.live_entries().unwrap(), []);
         fsio::write_new(&tree.directory().join("Release"), b"new").unwrap();
         tree.install(&[]).unwrap();
+        drop(tree);
         assert_eq!(names(dists), ["bookworm/Release", "stable/Release"]);
         assert_eq!(fs::read(dists.join("bookworm/Release")).unwrap(), b"old");
     }
@@ -347,7 +371,7 @@ mod tests {
             fsio::create_dir_all(path).unwrap();
         }
         std::os::unix::fs::symlink(&other, dists.join("stable")).unwrap();
-        let refused = Tree::begin(&dists, &Codename::new("stable").unwrap(), Check::Size);
+        let refused = Tree::begin(&dists, &Codename::new("stable").unwrap());
         assert!(matches!(refused, Err(Error::NotADirectory { .. })));
     }
 }

@@ -1,0 +1,42 @@
+//! How answers look: lines for scripts that read reprepro's, or JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Error;
+
+/// Writes text to stdout.
+pub fn text(text: &str) -> Result<(), Error> {
+    bytes(text.as_bytes())
+}
+
+/// Writes bytes to stdout.
+pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|source| Error::Stdout { source })
+}
+
+/// Writes one line for each item.
+pub fn lines<T: ToString>(items: impl IntoIterator<Item = T>) -> Result<(), Error> {
+    text(
+        &items
+            .into_iter()
+            .map(|item| item.to_string() + "\n")
+            .collect::<String>(),
+    )
+}
+
+/// Writes a value as JSON.
+pub fn json(value: &impl Serialize) -> Result<(), Error> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Error::Stdout { source: error.into() })?;
+    text(&(json + "\n"))
+}
+
+/// Writes rows as JSON, or as lines.
+pub fn rows<T: Serialize + std::fmt::Display>(rows: &[T], as_json: bool) -> Result<(), Error> {
+    if as_json { json(&rows) } else { lines(rows) }
+}

@@ -1,0 +1,464 @@
+//! From a parsed command to its use case and back to an answer.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::conf::{Conf, Directories, Options, Settings as Configured};
+use crate::model::{PackageName, PackageType, SourceName, Version};
+use crate::ops::archive::Settings;
+use crate::ops::copy::Wanted;
+use crate::ops::query::{self, ListRow, Selection};
+use crate::ops::remove::Unwanted;
+use crate::ops::session::Outcome;
+use crate::ops::{self, Archive, Reporter, check, copy, export, garbage, include, remove, rerun, tracks};
+use crate::serve;
+
+use super::command::{self, Command, CommandLine};
+use super::options::GlobalOptions;
+use super::term::Terminal;
+use super::{Error, answer, keys, unknown_command};
+
+/// Runs one command; gives the exit code of success.
+pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
+    let CommandLine { global, command } = command_line;
+    if let Command::Other(words) = &command {
+        let word = words
+            .first()
+            .map(|word| word.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        return Err(unknown_command(&word));
+    }
+    let options = global.options.clone().over(environment());
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let configured = Configured::load(options, home)?;
+    let terminal = Terminal::new(configured.options.verbosity);
+    configured
+        .warnings
+        .iter()
+        .for_each(|warning| terminal.warning(&warning.to_string()));
+    let settings = settings(&global, &configured.options, name, arguments);
+    if let Some(done) = without_configuration(&command, &configured.directories, &settings, &global)? {
+        return Ok(done);
+    }
+    let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
+    let archive = Archive {
+        conf,
+        directories: configured.directories,
+        settings,
+        reporter: &terminal,
+    };
+    archive
+        .conf
+        .warnings
+        .iter()
+        .for_each(|warning| terminal.warning(&warning.to_string()));
+    let done = dispatch(&archive, command, global.json)?;
+    let is_error = archive.settings.options.nothing_is_error == Some(true) && done == Done::Nothing;
+    Ok(u8::from(is_error))
+}
+
+/// The time in Unix seconds; the one look at the clock.
+#[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
+fn now() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+/// Whether a command found anything to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Something,
+    Nothing,
+}
+
+impl Done {
+    fn something_if(condition: bool) -> Self {
+        if condition { Self::Something } else { Self::Nothing }
+    }
+}
+
+/// The options that the environment sets.
+fn environment() -> Options {
+    let text = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+    Options {
+        basedir: text("REPREPRO_BASE_DIR"),
+        confdir: text("REPREPRO_CONFIG_DIR"),
+        ..Options::default()
+    }
+}
+
+fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments: &[OsString]) -> Settings {
+    let words: Vec<_> = arguments
+        .iter()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    Settings {
+        restriction: options.restriction(),
+        options: options.clone(),
+        dry_run: global.dry_run,
+        allow_downgrade: global.allow_downgrade,
+        passphrase_file: global.passphrase_file.clone(),
+        now: now(),
+        user: variable("SUDO_USER")
+            .or_else(|| variable("USER"))
+            .or_else(|| variable("LOGNAME"))
+            .unwrap_or_else(|| "unknown".into()),
+        command: command.to_owned(),
+        command_line: format!("aptrepo {}", words.join(" ")),
+    }
+}
+
+/// The commands that work without conf/distributions.
+fn without_configuration(
+    command: &Command,
+    directories: &Directories,
+    settings: &Settings,
+    global: &GlobalOptions,
+) -> Result<Option<u8>, Error> {
+    match command {
+        Command::Init(arguments) => init(directories, settings, arguments)?,
+        Command::Key(arguments) => return keys::run(arguments, directories, settings, global.json).map(Some),
+        Command::CheckConf => {
+            let conf = Conf::read(directories, &settings.options.ignore);
+            return check_conf(conf).map(Some);
+        }
+        Command::Serve(arguments) => serve(directories, arguments, Terminal::new(settings.options.verbosity))?,
+        Command::VersionCompare(arguments) => version_compare(&arguments.first, &arguments.second)?,
+        _ => return Ok(None),
+    }
+    Ok(Some(0))
+}
+
+fn check_conf(conf: Result<Conf, crate::conf::Faults>) -> Result<u8, Error> {
+    match conf {
+        Ok(conf) => {
+            answer::lines(&conf.warnings)?;
+            let count = conf.distributions.len();
+            answer::text(&format!(
+                "no faults; {count} distribution{}\n",
+                if count == 1 { "" } else { "s" }
+            ))?;
+            Ok(0)
+        }
+        Err(faults) => {
+            for fault in faults.iter() {
+                super::term::print_error(fault, fault.hint().as_deref());
+            }
+            Ok(super::term::exit_code(faults.kind()))
+        }
+    }
+}
+
+fn init(directories: &Directories, settings: &Settings, arguments: &command::Init) -> Result<(), Error> {
+    let restriction = &settings.restriction;
+    let or = |given: Vec<String>, otherwise: &[&str]| {
+        if given.is_empty() {
+            otherwise.iter().map(ToString::to_string).collect()
+        } else {
+            given
+        }
+    };
+    let stable = "stable".parse().map_err(ops::Error::from)?;
+    let new = ops::init::NewArchive {
+        codenames: if arguments.codenames.is_empty() {
+            vec![stable]
+        } else {
+            arguments.codenames.clone()
+        },
+        origin: arguments.origin.clone(),
+        architectures: or(restriction.architectures.clone(), &["amd64", "source"]),
+        components: or(
+            restriction.components.iter().map(ToString::to_string).collect(),
+            &["main"],
+        ),
+    };
+    ops::init::init(directories, &new)?;
+    let conf = directories.conf.display();
+    let base = directories.base.display();
+    answer::text(&format!(
+        "wrote {conf}/options and {conf}/distributions\n\
+         next: aptrepo -b {base} key generate --name 'Your Company' --email archive@example.com\n\
+         then: aptrepo -b {base} export\n"
+    ))
+}
+
+fn serve(directories: &Directories, arguments: &command::Serve, terminal: Terminal) -> Result<(), Error> {
+    let served = serve::Served {
+        out_dir: directories.out.clone(),
+        dist_dir: directories.dist.clone(),
+        clock: now,
+    };
+    let server = serve::Server::bind(arguments.listen, served, serve::Limits::default())?;
+    // whoever started it may have closed stdout; it serves all the same
+    let _ = answer::text(&format!(
+        "serving {} on http://{}/\n",
+        directories.out.display(),
+        server.address()
+    ));
+    server.run(move |line| terminal.status(&access_line(line)));
+    Ok(())
+}
+
+fn access_line(line: &serve::AccessLine) -> String {
+    let problem = line
+        .problem
+        .as_ref()
+        .map(|problem| format!(" ({problem})"))
+        .unwrap_or_default();
+    let serve::AccessLine {
+        peer,
+        method,
+        target,
+        status,
+        sent_bytes,
+        ..
+    } = line;
+    format!("{peer} {method} {target} {status} {sent_bytes}{problem}")
+}
+
+fn version_compare(first: &Version, second: &Version) -> Result<(), Error> {
+    let relation = match first.compare(second) {
+        std::cmp::Ordering::Less => "is smaller than",
+        std::cmp::Ordering::Equal => "is the same as",
+        std::cmp::Ordering::Greater => "is larger than",
+    };
+    answer::text(&format!("'{first}' {relation} '{second}'.\n"))
+}
+
+fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    match command {
+        Command::Include(_) | Command::IncludeDeb(_) | Command::IncludeUdeb(_) | Command::IncludeDsc(_) => {
+            bring_in(archive, command, json)
+        }
+        Command::Copy(_) | Command::CopySrc(_) | Command::CopyMatched(_) => copy_packages(archive, command, json),
+        Command::Remove(_) | Command::RemoveSrc(_) | Command::RemoveSrcs(_) | Command::RemoveMatched(_) => {
+            remove_packages(archive, command, json)
+        }
+        Command::List(_) | Command::ListMatched(_) | Command::Ls(_) | Command::LsByComponent(_) | Command::Show(_) => {
+            look(archive, command, json)
+        }
+        Command::DumpTracks(_)
+        | Command::Retrack(_)
+        | Command::TidyTracks(_)
+        | Command::RemoveTrack(_)
+        | Command::RemoveAllTracks(_) => track(archive, command, json),
+        other => look_after(archive, other, json),
+    }
+}
+
+fn bring_in(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    let outcome = match command {
+        Command::Include(arguments) => include::include_changes(archive, &arguments.distribution, &arguments.files)?,
+        Command::IncludeDeb(arguments) => {
+            include::include_binaries(archive, &arguments.distribution, &arguments.files, PackageType::Deb)?
+        }
+        Command::IncludeUdeb(arguments) => {
+            include::include_binaries(archive, &arguments.distribution, &arguments.files, PackageType::Udeb)?
+        }
+        Command::IncludeDsc(arguments) => include::include_sources(archive, &arguments.distribution, &arguments.files)?,
+        _ => return Ok(Done::Nothing),
+    };
+    changed(archive, &outcome, json)
+}
+
+fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    let (to, from, wanted) = match command {
+        Command::Copy(command::Copy {
+            destination,
+            source,
+            names,
+        }) => (destination, source, Wanted::Names(names)),
+        Command::CopySrc(command::CopySource {
+            destination,
+            source,
+            name,
+            versions,
+        }) => (destination, source, Wanted::Source { source: name, versions }),
+        Command::CopyMatched(arguments) => (
+            arguments.destination,
+            arguments.source,
+            Wanted::Matching(glob(&arguments.glob)?),
+        ),
+        _ => return Ok(Done::Nothing),
+    };
+    changed(archive, &copy::copy(archive, &to, &from, &wanted)?, json)
+}
+
+fn remove_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    let (distribution, unwanted) = match command {
+        Command::Remove(arguments) => {
+            let names: Result<_, ops::Error> = arguments
+                .names
+                .iter()
+                .map(|word| with_version(word, PackageName::new))
+                .collect();
+            (arguments.distribution, Unwanted::Names(names?))
+        }
+        Command::RemoveSrc(arguments) => (
+            arguments.distribution,
+            Unwanted::Sources(vec![(arguments.name, arguments.version)]),
+        ),
+        Command::RemoveSrcs(arguments) => {
+            let names: Result<_, ops::Error> = arguments
+                .names
+                .iter()
+                .map(|word| with_version(word, SourceName::new))
+                .collect();
+            (arguments.distribution, Unwanted::Sources(names?))
+        }
+        Command::RemoveMatched(arguments) => (arguments.distribution, Unwanted::Matching(glob(&arguments.glob)?)),
+        _ => return Ok(Done::Nothing),
+    };
+    changed(archive, &remove::remove(archive, &distribution, &unwanted)?, json)
+}
+
+fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    match command {
+        Command::List(arguments) => {
+            let selection = arguments.name.map_or(Selection::All, Selection::Name);
+            list(archive, &arguments.distribution, &selection, json)
+        }
+        Command::ListMatched(arguments) => list(
+            archive,
+            &arguments.distribution,
+            &Selection::Matching(glob(&arguments.glob)?),
+            json,
+        ),
+        Command::Ls(arguments) => ls(archive, &arguments.name, false, json),
+        Command::LsByComponent(arguments) => ls(archive, &arguments.name, true, json),
+        Command::Show(arguments) => {
+            let shown = query::show(archive, &arguments.name, &arguments.distributions)?;
+            answer::rows(&shown, json)?;
+            Ok(Done::something_if(!shown.is_empty()))
+        }
+        _ => Ok(Done::Nothing),
+    }
+}
+
+fn list(archive: &Archive<'_>, name: &str, selection: &Selection, json: bool) -> Result<Done, Error> {
+    let found = query::list(archive, name, selection)?;
+    if json {
+        answer::json(&found.iter().map(ListRow::from).collect::<Vec<_>>())?;
+    } else {
+        answer::text(&query::format_list(archive, &found)?)?;
+    }
+    Ok(Done::something_if(!found.is_empty()))
+}
+
+fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool) -> Result<Done, Error> {
+    let snapshot = archive.snapshot()?;
+    let distributions = &archive.conf.distributions;
+    let rows = query::ls(
+        &snapshot,
+        distributions,
+        &archive.settings.restriction,
+        name,
+        by_component,
+    )?;
+    if json {
+        answer::json(&rows)?;
+    } else {
+        answer::text(&query::format_ls(&rows))?;
+    }
+    Ok(Done::something_if(!rows.is_empty()))
+}
+
+fn track(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    let outcome = match command {
+        Command::DumpTracks(arguments) if json => {
+            answer::json(&tracks::tracks(archive, &arguments.distributions)?)?;
+            return Ok(Done::Something);
+        }
+        Command::DumpTracks(arguments) => {
+            answer::text(&tracks::dump(archive, &arguments.distributions)?)?;
+            return Ok(Done::Something);
+        }
+        Command::Retrack(arguments) => tracks::tidy(archive, &arguments.distributions, true)?,
+        Command::TidyTracks(arguments) => tracks::tidy(archive, &arguments.distributions, false)?,
+        Command::RemoveTrack(arguments) => {
+            tracks::remove(archive, &arguments.distribution, &arguments.name, &arguments.version)?
+        }
+        Command::RemoveAllTracks(arguments) => tracks::remove_all(archive, &arguments.distributions)?,
+        _ => return Ok(Done::Nothing),
+    };
+    changed(archive, &outcome, json)
+}
+
+fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    match command {
+        Command::Export(arguments) => export::export(archive, &arguments.distributions)?,
+        Command::CreateSymlinks(arguments) => export::create_symlinks(archive, &arguments.distributions)?,
+        Command::Check(arguments) => check::check(archive, &arguments.distributions)?,
+        Command::CheckPool(arguments) => {
+            let depth = if arguments.depth.is_some() {
+                check::Depth::Sizes
+            } else {
+                check::Depth::Contents
+            };
+            check::check_pool(archive, depth)?;
+        }
+        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
+        Command::DeleteUnreferenced => {
+            let removed = garbage::delete_unreferenced(archive)?;
+            if archive.settings.dry_run || json {
+                answer::rows(&removed, json)?;
+            }
+            return Ok(Done::something_if(!removed.is_empty()));
+        }
+        Command::DumpReferences => answer::lines(query::references(archive)?)?,
+        Command::RerunNotifiers(arguments) => rerun::rerun_notifiers(archive, &arguments.distributions)?,
+        Command::ListCodenames => {
+            answer::lines(
+                archive
+                    .conf
+                    .distributions
+                    .iter()
+                    .map(|distribution| &distribution.codename),
+            )?;
+        }
+        _ => return Ok(Done::Nothing),
+    }
+    Ok(Done::Something)
+}
+
+/// Prints the plan if nothing was carried out, or if it was asked for.
+fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
+    if json {
+        answer::json(&outcome.rows)?;
+    } else if archive.settings.dry_run {
+        answer::lines(&outcome.rows)?;
+    } else {
+        outcome
+            .rows
+            .iter()
+            .for_each(|row| archive.reporter.status(&row.to_string()));
+    }
+    Ok(Done::something_if(!outcome.rows.is_empty()))
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, Error> {
+    let glob = GlobBuilder::new(text).literal_separator(false).build();
+    let glob = glob.map_err(|error| Error::Usage {
+        problem: format!("invalid glob `{text}`: {}", error.kind()),
+        hint: None,
+    })?;
+    Ok(glob.compile_matcher())
+}
+
+/// `name` or `name=version`.
+fn with_version<T, E>(word: &str, name: impl Fn(&str) -> Result<T, E>) -> Result<(T, Option<Version>), ops::Error>
+where
+    ops::Error: From<E>,
+{
+    match word.split_once('=') {
+        Some((package, version)) => Ok((name(package)?, Some(Version::new(version)?))),
+        None => Ok((name(word)?, None)),
+    }
+}

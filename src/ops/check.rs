@@ -1,0 +1,127 @@
+//! `check` and `checkpool`: is every file of every package known, in the pool, and what it should be?
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use rayon::prelude::*;
+
+use crate::fsio;
+use crate::model::{ArchivePath, ErrorKind, PoolFile, Promise};
+
+use super::archive::Archive;
+use super::query::{self, Found, Selection};
+use super::session::{Session, Told};
+use super::{Error, Result, with_causes};
+
+/// How closely `checkpool` looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Is the file there, with its size?
+    Sizes,
+    /// Has it its digests, too?
+    Contents,
+}
+
+/// Checks that every file of every package of the distributions is in the pool with its size, and that the database
+/// knows it. Finishes first what an interrupted command left.
+///
+/// # Errors
+/// [`Error::FaultsFound`] after each fault was reported.
+pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
+    let distributions = archive.distributions(names)?;
+    archive.check_restriction(&distributions)?;
+    let session = Session::begin(archive)?;
+    let store = session.open()?;
+    let snapshot = store.snapshot()?;
+    let mut faults = 0;
+    let mut fault = |text: &str| {
+        archive.reporter.warning(text);
+        faults += 1;
+    };
+    let mut checked: BTreeMap<ArchivePath, bool> = BTreeMap::new();
+    for distribution in distributions {
+        archive
+            .reporter
+            .status(&format!("Checking {}...", distribution.codename));
+        let found = query::find(&snapshot, distribution, &archive.settings.restriction, &Selection::All)?;
+        for Found { index, entry } in found {
+            for file in &entry.files {
+                if checked.contains_key(&file.path) {
+                    continue;
+                }
+                let problem = match store.pool_file(&file.path)? {
+                    Some(record) => Promise::from(&file.content)
+                        .broken_by(&record.content)
+                        .first()
+                        .map(ToString::to_string),
+                    None => Some("is not registered".into()),
+                };
+                let problem = problem.or_else(|| on_disk(archive, file, Depth::Sizes));
+                if let Some(problem) = &problem {
+                    fault(&format!(
+                        "{index}: {} {}: `{}` {problem}",
+                        entry.name, entry.version, file.path
+                    ));
+                }
+                checked.insert(file.path.clone(), problem.is_none());
+            }
+        }
+    }
+    drop((store, snapshot));
+    session.finish(&[], &Told::default())?;
+    outcome(faults, ErrorKind::General)
+}
+
+/// Checks every file that the database knows of against the pool.
+///
+/// # Errors
+/// [`Error::FaultsFound`] after each fault was reported.
+pub fn check_pool(archive: &Archive<'_>, depth: Depth) -> Result<()> {
+    let files = archive.database()?.pool_files()?;
+    let problems: Vec<(ArchivePath, String)> = files
+        .into_par_iter()
+        .filter_map(|(path, record)| {
+            let file = PoolFile {
+                path,
+                content: record.content,
+            };
+            on_disk(archive, &file, depth).map(|problem| (file.path, problem))
+        })
+        .collect();
+    for (path, problem) in &problems {
+        archive.reporter.warning(&format!("`{path}` {problem}"));
+    }
+    outcome(problems.len(), ErrorKind::Mismatch)
+}
+
+fn on_disk(archive: &Archive<'_>, file: &PoolFile, depth: Depth) -> Option<String> {
+    let place = file.path.to_fs_path(&archive.directories.out);
+    if depth == Depth::Contents {
+        return match fsio::digest_file(&place) {
+            Err(error) if error.is_not_found() => Some("is missing".into()),
+            Err(error) => Some(with_causes(&error)),
+            Ok(found) => {
+                let broken = Promise::from(&file.content).broken_by(&found);
+                (!broken.is_empty()).then(|| broken.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+        };
+    }
+    match fs::metadata(&place) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("is missing".into()),
+        Err(error) => Some(error.to_string()),
+        Ok(metadata) if metadata.len() != file.content.size_bytes => Some(format!(
+            "has {} bytes instead of {}",
+            metadata.len(),
+            file.content.size_bytes
+        )),
+        Ok(_) => None,
+    }
+}
+
+fn outcome(count: usize, kind: ErrorKind) -> Result<()> {
+    if count == 0 {
+        Ok(())
+    } else {
+        Err(Error::FaultsFound { count, kind })
+    }
+}

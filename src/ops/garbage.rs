@@ -1,0 +1,121 @@
+//! Pool files that nothing refers to any more: told by `dumpunreferenced`, removed after their grace time, or at once by
+//! `deleteunreferenced`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fsio::{self, AtPath};
+use crate::model::ArchivePath;
+
+use crate::store::PoolRecord;
+
+use super::Result;
+use super::archive::Archive;
+use super::session::Session;
+
+/// How often objects of the database are collected.
+const COLLECTION_SECONDS: i64 = 86_400;
+
+/// The pool files that nothing refers to, sorted.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
+    let files = archive.database()?.pool_files()?;
+    let is_free = |record: &PoolRecord| record.unreferenced_since.is_some();
+    Ok(files
+        .into_iter()
+        .filter(|(_, record)| is_free(record))
+        .map(|(path, _)| path)
+        .collect())
+}
+
+/// Removes the pool files whose grace time is over, and objects of the database that nothing needs.
+///
+/// # Errors
+/// A file cannot be removed or moved to the morgue.
+pub fn collect(session: &Session<'_>) -> Result<()> {
+    let settings = &session.archive.settings;
+    if settings.options.keep_unreferenced_files == Some(true) {
+        return Ok(());
+    }
+    let before = settings.now.saturating_sub(settings.retain_seconds());
+    remove_files(session, before)?;
+    collect_objects(session, before)
+}
+
+/// Removes objects of the database that neither the present nor a state since `keep_since` names, once a day: that
+/// reads every kept root.
+fn collect_objects(session: &Session<'_>, keep_since: i64) -> Result<()> {
+    let now = session.archive.settings.now;
+    let marker = session.archive.directories.db.join("collected");
+    let last = fsio::read_if_there(&marker, 100)?.and_then(|text| String::from_utf8(text).ok());
+    let last: Option<i64> = last.and_then(|text| text.trim().parse().ok());
+    if last.is_some_and(|last| (0..COLLECTION_SECONDS).contains(&now.saturating_sub(last))) {
+        return Ok(());
+    }
+    session.open()?.collect_objects(now, keep_since)?;
+    Ok(fsio::write_atomic(&marker, format!("{now}\n").as_bytes())?)
+}
+
+/// Removes every pool file that nothing refers to, without waiting for its grace time. Gives back what was removed.
+///
+/// # Errors
+/// A file cannot be removed or moved to the morgue.
+pub fn delete_unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
+    if archive.settings.dry_run {
+        return unreferenced(archive);
+    }
+    let session = Session::begin(archive)?;
+    let removed = remove_files(&session, i64::MAX)?;
+    session.finish(&[], &super::session::Told::default())?;
+    Ok(removed)
+}
+
+fn remove_files(session: &Session<'_>, before: i64) -> Result<Vec<ArchivePath>> {
+    let store = session.open()?;
+    let files: Vec<ArchivePath> = store.unreferenced(before)?.into_iter().map(|(path, _)| path).collect();
+    if files.is_empty() {
+        return Ok(files);
+    }
+    session
+        .archive
+        .reporter
+        .status("Deleting files no longer referenced...");
+    let directories = &session.archive.directories;
+    for path in &files {
+        let place = path.to_fs_path(&directories.out);
+        match &directories.morgue {
+            Some(morgue) => move_to_morgue(&place, morgue, path.file_name())?,
+            None => fsio::remove_if_there(&place)?,
+        }
+        if session.archive.settings.options.keep_directories != Some(true) {
+            fsio::remove_empty_parents(fsio::parent(&place), &directories.out);
+        }
+    }
+    // a crash before this line leaves records of files that are gone; removing them again does no harm
+    store.forget_files(&files)?;
+    Ok(files)
+}
+
+/// Moves a file into the morgue under its own name, or with `-1`, `-2` … behind it where that is taken.
+fn move_to_morgue(place: &Path, morgue: &Path, name: &str) -> Result<()> {
+    if !place.exists() {
+        return Ok(());
+    }
+    fsio::create_dir_all(morgue)?;
+    let names = std::iter::once(name.to_owned()).chain((1_u32..).map(|number| format!("{name}-{number}")));
+    match names.map(|name| morgue.join(name)).find(|target| !target.exists()) {
+        Some(target) => move_file(place, &target),
+        None => Ok(()),
+    }
+}
+
+fn move_file(place: &Path, target: &Path) -> Result<()> {
+    if fs::rename(place, target).is_err() {
+        // the morgue may be on another file system
+        fs::copy(place, target).at("copy to the morgue", place)?;
+        fs::remove_file(place).at("remove", place)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! Carrying a plan out, in the order that a crash at any point leaves the archive whole: files into the pool, the
+//! commit, then publishing, then log, notifiers and garbage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::conf::ExportMode;
+use crate::conf::distribution::Distribution;
+use crate::fsio;
+use crate::ingest::Intake;
+use crate::model::{DigestKind, Entry, IndexId, PackageName, PoolFile, Promise, SourceName};
+use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
+
+use super::archive::Archive;
+use super::notify::{AcceptedChanges, Cause, Event, LogWriter};
+use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
+use super::tracking::{self, SourceState};
+use super::{Error, Result, export, garbage};
+
+/// The right to change the archive, for one command.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// The archive.
+    pub archive: &'a Archive<'a>,
+    guard: WriteGuard,
+}
+
+/// What a command did, or with `--dry-run` would do.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The changes.
+    pub rows: Vec<PlanRow>,
+}
+
+/// Beside the plan: what is told to scripts.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// What caused the changes.
+    pub cause: Cause,
+    /// Accepted .changes files.
+    pub accepted: Vec<AcceptedChanges>,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the archive's lock.
+    ///
+    /// # Errors
+    /// Another command holds it for longer than the user wants to wait; the error names that command.
+    pub fn begin(archive: &'a Archive<'a>) -> Result<Self> {
+        let settings = &archive.settings;
+        let guard = archive
+            .database()?
+            .lock(&settings.command_line, settings.options.lock_patience())?;
+        Ok(Self { archive, guard })
+    }
+
+    /// Opens the state for a short while. What had to be repaired is told.
+    ///
+    /// # Errors
+    /// The database cannot be opened, even after a repair.
+    pub fn open(&self) -> Result<Store> {
+        let store = self.guard.open()?;
+        self.guard
+            .repairs()
+            .iter()
+            .for_each(|repair| self.archive.reporter.warning(repair));
+        Ok(store)
+    }
+
+    /// The place where incoming files wait, in the file system of the pool. What a dead command left there goes.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub fn intake(&self, distribution: &Distribution) -> Result<Intake> {
+        let spool = self.spool_directory();
+        fsio::remove_tree(&spool)?;
+        fsio::create_dir_all(&spool)?;
+        let intake = Intake::new(&spool);
+        let wants_sha512 = distribution.digests.contains(&DigestKind::Sha512);
+        Ok(if wants_sha512 { intake.with_sha512() } else { intake })
+    }
+
+    fn spool_directory(&self) -> PathBuf {
+        self.archive.directories.out.join(".spool")
+    }
+
+    /// Carries a plan out, publishes, logs, and clears up; with `--dry-run` does none of it.
+    ///
+    /// # Errors
+    /// Before the commit: nothing has happened. After it, publishing may have failed: the change is kept, and the next
+    /// command publishes it.
+    pub fn carry_out(&self, store: Store, mut plan: Plan, told: &Told) -> Result<Outcome> {
+        let snapshot = store.snapshot()?;
+        let followed = self.tracking_edits(&store, &snapshot, &plan)?;
+        plan.track_edits.extend(followed);
+        let outcome = Outcome { rows: plan.rows() };
+        if self.archive.settings.dry_run {
+            return Ok(outcome);
+        }
+        self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
+        self.commit(&store, &plan)?;
+        drop((store, snapshot));
+        self.finish(&plan.changes, told)?;
+        Ok(outcome)
+    }
+
+    /// Publishes what is owed, tells scripts, removes garbage: the part after the commit.
+    ///
+    /// # Errors
+    /// Publishing failed; log lines and notifiers were written and called all the same.
+    pub fn finish(&self, changes: &[Change], told: &Told) -> Result<()> {
+        let published = match self.archive.settings.options.export.unwrap_or_default() {
+            ExportMode::Never | ExportMode::SilentNever => Ok(()),
+            _ => export::publish_owed(self),
+        };
+        self.tell(changes, told);
+        published?;
+        garbage::collect(self)?;
+        // an empty spool is no use to anybody, and a file that is in use there is our own
+        fsio::remove_tree(&self.spool_directory())?;
+        Ok(())
+    }
+
+    fn tracking_edits(&self, store: &Store, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<TrackEdit>> {
+        let mut edits = Vec::new();
+        for distribution in self.changed_distributions(plan).iter().filter(|d| d.tracking.is_some()) {
+            let ours = plan
+                .changes
+                .iter()
+                .filter(|change| change.index().codename == distribution.codename);
+            let mut sources: BTreeSet<SourceName> = BTreeSet::new();
+            for change in ours {
+                sources.extend(change.old_entries().iter().map(|entry| entry.source.clone()));
+                sources.extend(change.new_package().map(|new| new.entry.source.clone()));
+            }
+            sources.extend(plan.extra_tracked.iter().map(|extra| extra.source.clone()));
+            let mut state = BTreeMap::new();
+            for source in sources {
+                let mut packages = store.by_source(&source)?;
+                packages.retain(|(index, _)| index.codename == distribution.codename);
+                let tracks = snapshot.tracks_of(&distribution.codename, &source)?;
+                state.insert(source, SourceState { packages, tracks });
+            }
+            edits.extend(tracking::follow_changes(
+                distribution,
+                &plan.changes,
+                &plan.extra_tracked,
+                &state,
+            ));
+        }
+        // what the command decided itself stands
+        edits.retain(|edit| !plan.track_edits.iter().any(|own| own.key() == edit.key()));
+        Ok(edits)
+    }
+
+    fn changed_distributions(&self, plan: &Plan) -> Vec<&'a Distribution> {
+        let mut codenames: BTreeSet<_> = plan.changes.iter().map(|change| &change.index().codename).collect();
+        codenames.extend(plan.extra_tracked.iter().map(|extra| &extra.codename));
+        self.archive
+            .conf
+            .distributions
+            .iter()
+            .filter(|d| codenames.contains(&d.codename))
+            .collect()
+    }
+
+    /// Renames spooled files into the pool. They are registered first, so that a crash leaves no file that nobody knows.
+    fn bring_files_in(&self, store: &Store, new_files: Vec<NewFile>) -> Result<()> {
+        let out = &self.archive.directories.out;
+        let mut wanted = Vec::new();
+        for new_file in new_files {
+            let known = store.pool_file(&new_file.file.path)?;
+            // a file that nothing refers to may be torn by a crash: it is replaced by the same content
+            if known.is_none_or(|record| record.unreferenced_since.is_some()) {
+                wanted.push(new_file);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let files: Vec<_> = wanted.iter().map(|new_file| new_file.file.clone()).collect();
+        store.announce_files(&files, self.archive.settings.now)?;
+        for new_file in &wanted {
+            if let Some((digest, paths)) = &new_file.file_list {
+                store.put_file_list(digest, paths)?;
+            }
+        }
+        // two packages of one command may be made of the same file
+        let mut placed = BTreeSet::new();
+        for new_file in wanted {
+            let NewFile { file, spooled, .. } = new_file;
+            if placed.insert(file.path.clone()) {
+                let place = file.path.to_fs_path(out);
+                fsio::create_dir_all(fsio::parent(&place))?;
+                fsio::remove_if_there(&place)?;
+                spooled.install(&place)?;
+            }
+        }
+        fsio::sync_filesystem(out)?;
+        Ok(())
+    }
+
+    fn commit(&self, store: &Store, plan: &Plan) -> Result<()> {
+        let mut transaction = store.begin();
+        for change in &plan.changes {
+            for old in change.old_entries() {
+                transaction.remove(change.index(), &old.name, &old.version);
+            }
+            if let Some(new) = change.new_package() {
+                transaction.put(change.index(), new.clone());
+            }
+        }
+        for edit in &plan.track_edits {
+            match edit {
+                TrackEdit::Put { codename, track } => transaction.put_track(codename, track.clone()),
+                TrackEdit::Remove {
+                    codename,
+                    source,
+                    version,
+                } => {
+                    transaction.remove_track(codename, source, version);
+                }
+            }
+        }
+        transaction.commit(&self.provenance())?;
+        Ok(())
+    }
+
+    /// Who changes the archive, when, with which command.
+    #[must_use]
+    pub fn provenance(&self) -> Provenance {
+        let settings = &self.archive.settings;
+        Provenance {
+            unix_seconds: settings.now,
+            user: settings.user.clone(),
+            command: settings.command_line.clone(),
+        }
+    }
+
+    fn tell(&self, changes: &[Change], told: &Told) {
+        let directories = script_directories(self.archive);
+        for distribution in &self.archive.conf.distributions {
+            let writer = LogWriter {
+                distribution,
+                log_directory: &self.archive.directories.log,
+                directories: &directories,
+                cause: &told.cause,
+                now: self.archive.settings.now,
+            };
+            let ours = changes
+                .iter()
+                .filter(|change| change.index().codename == distribution.codename);
+            let events: Vec<Event<'_>> = ours.flat_map(Event::of_change).collect();
+            if let Err(error) = writer.write_lines(&events) {
+                self.archive.reporter.warning(&super::with_causes(&error));
+            }
+            let mut faults = writer.call_notifiers(&events);
+            let accepted = told
+                .accepted
+                .iter()
+                .filter(|accepted| accepted.codename == distribution.codename);
+            faults.extend(accepted.flat_map(|accepted| writer.announce_changes(accepted)));
+            faults.iter().for_each(|fault| self.archive.reporter.warning(fault));
+        }
+    }
+}
+
+/// The directories that scripts are told of.
+#[must_use]
+pub fn script_directories(archive: &Archive<'_>) -> Vec<(&'static str, PathBuf)> {
+    let directories = &archive.directories;
+    let absolute = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    vec![
+        ("REPREPRO_BASE_DIR", absolute(&directories.base)),
+        ("REPREPRO_OUT_DIR", absolute(&directories.out)),
+        ("REPREPRO_CONF_DIR", absolute(&directories.conf)),
+        ("REPREPRO_CONFIG_DIR", absolute(&directories.conf)),
+        ("REPREPRO_DIST_DIR", absolute(&directories.dist)),
+        ("REPREPRO_LOG_DIR", absolute(&directories.log)),
+    ]
+}
+
+/// The index entry of `package` as it is now in `snapshot`, with its text: what planning an addition asks for.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<(Entry, Vec<u8>)>> {
+    let mut there = Vec::new();
+    for entry in snapshot.find(index, name)? {
+        let text = snapshot
+            .package(index, name, &entry.version)?
+            .map(|package| package.text)
+            .unwrap_or_default();
+        there.push((entry, text));
+    }
+    Ok(there)
+}
+
+/// Who needs a pool file, for an error message.
+#[must_use]
+pub fn describe(reference: &Reference) -> String {
+    match reference {
+        Reference::Package { index, name, version } => format!("`{name}` `{version}` in `{index}`"),
+        Reference::Track {
+            codename,
+            source,
+            version,
+        } => {
+            format!("the tracking data of `{source}` `{version}` in `{codename}`")
+        }
+    }
+}
+
+/// Refuses a pool path that has other content than `wanted`.
+///
+/// # Errors
+/// [`Error::OtherContent`], saying who needs the file that is there.
+pub fn refuse_other_content(archive: &Archive<'_>, store: &Store, wanted: &PoolFile) -> Result<()> {
+    let there = match store.pool_file(&wanted.path)? {
+        Some(record) => record.content,
+        // a file that the database does not know, such as one whose record a damaged database lost
+        None => match fsio::digest_file(&wanted.path.to_fs_path(&archive.directories.out)) {
+            Ok(content) => content,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let differences = Promise::from(&wanted.content).broken_by(&there);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let references = store.references(&wanted.path)?.iter().map(describe).collect();
+    Err(Error::OtherContent {
+        path: wanted.path.clone(),
+        differences,
+        references,
+    })
+}
