@@ -185,23 +185,15 @@ pub fn classify(path: &Path, name: &FileName, limits: &Limits) -> Result<Classif
 
 /// A source whose control file is odd just has no section there; somebody else will have to give it.
 fn classification(control: &[u8]) -> Classification {
-    let Some(Ok(stanza)) = split_stanzas(control)
-        .map(Stanza::parse)
-        .find(|first| !is_comment(first))
-    else {
+    let is_comment = |line: &[u8]| line.is_empty() || line.starts_with(b"#");
+    let mut stanzas = split_stanzas(control).filter(|stanza| !stanza.split(|byte| *byte == b'\n').all(is_comment));
+    let Some(Ok(stanza)) = stanzas.next().map(Stanza::parse) else {
         return Classification::default();
     };
     Classification {
         section: Section::of(&stanza).ok().flatten(),
         priority: Priority::of(&stanza).ok().flatten(),
     }
-}
-
-/// Comments before an empty line are a stanza without fields.
-fn is_comment(parsed: &Result<Stanza, crate::model::stanza::StanzaError>) -> bool {
-    parsed
-        .as_ref()
-        .is_err_and(|error| error.problem.starts_with("no field"))
 }
 
 fn control_in_tarball(

@@ -1,4 +1,5 @@
-//! The entries of a tar archive as dpkg reads it (tar(5): v7, ustar, GNU long names), pax headers beside; nothing is
+//! The entries of a tar archive as dpkg reads it (tar(5): v7, ustar, GNU long names), and as GNU tar writes
+//! them besides, with pax headers and sparse files; nothing is
 //! ever unpacked to disk. Names, headers, entries and all bytes together are limited, which the usual readers do not do.
 
 use std::io::{self, Read};
@@ -98,9 +99,13 @@ impl<'a> Tar<'a> {
             // old archives have no type for directories
             b'0' | 0 | b'7' if name.ends_with(b"/") => EntryKind::Directory,
             b'0' | 0 | b'7' => EntryKind::File,
+            b'S' => {
+                self.skip_sparse_map(header)?;
+                EntryKind::File
+            }
             b'5' => EntryKind::Directory,
             b'1'..=b'4' | b'6' => EntryKind::Other,
-            _ => return Err(self.fault("an entry is of a type that dpkg does not know")),
+            _ => return Err(self.fault("an entry is of an unknown type")),
         };
         // dpkg takes the size of a link, directory or device for nothing
         let size_bytes = match kind {
@@ -191,6 +196,17 @@ impl<'a> Tar<'a> {
                 _ => {}
             }
             rest = after;
+        }
+        Ok(())
+    }
+
+    /// Passes over the blocks between the header and the content of a file with holes.
+    fn skip_sparse_map(&mut self, header: &Block) -> Result<(), ArchiveError> {
+        let mut has_more = byte(header, 482) != 0;
+        while has_more {
+            let mut block = Vec::new();
+            self.take(BLOCK_BYTES, Some(&mut block))?;
+            has_more = block.get(504).is_some_and(|byte| *byte != 0);
         }
         Ok(())
     }

@@ -280,3 +280,84 @@ pub fn guess_component<'a>(components: &'a [Component], section: &str) -> Option
         .or_else(|| find(&|name| below(name, section)))
         .or_else(|| components.first())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::digest::{DigestKind, Hasher};
+    use super::super::entry::PoolFile;
+    use super::super::path::ArchivePath;
+    use super::*;
+
+    const CONTROL: &[u8] =
+        b"Package: hello\nVersion: 2:1.0-1+b2\nArchitecture: amd64\nSource: hi (2:1.0-1)\nSection: -\n";
+
+    #[test]
+    fn a_rebuild_names_the_source_version_it_was_built_from() {
+        let control = BinaryControl::parse(CONTROL).unwrap();
+        assert_eq!(
+            (control.source.as_str(), control.source_version.as_str()),
+            ("hi", "2:1.0-1")
+        );
+        assert_eq!((control.section.as_ref(), control.priority.as_ref()), (None, None));
+        assert_eq!(control.file_name(PackageType::Udeb), "hello_1.0-1+b2_amd64.udeb");
+        let control = BinaryControl::parse(b"Package: hello\nVersion: 1\nArchitecture: all\n").unwrap();
+        assert_eq!(
+            (control.source.as_str(), control.source_version.as_str()),
+            ("hello", "1")
+        );
+    }
+
+    #[test]
+    fn digests_stand_strongest_first_and_only_those_asked_for() {
+        let file = PoolFile {
+            path: ArchivePath::new("pool/main/h/hi/hello.deb").unwrap(),
+            content: Hasher::with_sha512().finish(),
+        };
+        let listing = Listing {
+            section: &Section::new("utils").unwrap(),
+            priority: &Priority::new("optional").unwrap(),
+            overrides: &[],
+            kinds: &[DigestKind::Sha256, DigestKind::Sha512],
+        };
+        let stanza = packages_stanza(&BinaryControl::parse(CONTROL).unwrap(), &listing, &file);
+        let stanza = Stanza::parse(&stanza).unwrap();
+        let names: Vec<&str> = stanza.iter().map(|(name, _)| name).collect();
+        assert_eq!(
+            names,
+            [
+                "Package",
+                "Version",
+                "Architecture",
+                "Source",
+                "Priority",
+                "Section",
+                "Filename",
+                "Size",
+                "SHA512",
+                "SHA256"
+            ]
+        );
+    }
+
+    #[test]
+    fn kinds_of_files_follow_from_name_and_section() {
+        let digest = "d41d8cd98f00b204e9800998ecf8427e";
+        let kind = |section: &str, name: &str| {
+            let text = format!(
+                "Source: a\nVersion: 1\nDistribution: s\nArchitecture: all\nFiles:\n {digest} 0 {section} - {name}\n"
+            );
+            Changes::parse(text.as_bytes()).unwrap().files[0].kind
+        };
+        assert_eq!(kind("utils", "a_1_all.deb"), FileKind::Deb);
+        assert_eq!(kind("debian-installer", "a_1_all.udeb"), FileKind::Udeb);
+        assert_eq!(kind("-", "a_1.dsc"), FileKind::Dsc);
+        assert_eq!(kind("-", "a_1.orig.tar.xz"), FileKind::SourcePart);
+        assert_eq!(kind("-", "a_1.orig.tar.xz.asc"), FileKind::SourcePart);
+        assert_eq!(kind("-", "a_1.diff.gz"), FileKind::SourcePart);
+        assert_eq!(kind("-", "a_1_amd64.buildinfo"), FileKind::Buildinfo);
+        assert_eq!(kind("-", "a_1_amd64.log.xz"), FileKind::Log);
+        assert_eq!(kind("byhand", "a_1_all.deb"), FileKind::ByHand);
+        assert_eq!(kind("raw-installer", "a.tar.gz"), FileKind::ByHand);
+        assert_eq!(kind("-", "README"), FileKind::Unknown);
+    }
+}
