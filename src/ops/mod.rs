@@ -1,1 +1,3 @@
 //! Follows.
+pub mod key_package;
+pub mod keys;
