@@ -1,218 +1,286 @@
-//! The archive's state. API skeleton: bodies follow.
-#![allow(clippy::unimplemented, missing_docs, unused_variables, clippy::missing_errors_doc)]
+//! The archive's state, below `+b/db`. What must survive is in immutable objects and in the journal; lookup tables
+//! follow them and can be made anew. Readers take a [`Snapshot`]; the one writer takes the lock and opens the [`Store`].
+//!
+//! A change is: objects, one sync, a journal line (the commit), tables. A crash between any two leaves garbage, or
+//! tables that are brought up to the journal when the store is opened next.
 
-use std::collections::BTreeMap;
+pub mod blocks;
+mod error;
+mod garbage;
+mod journal;
+mod keys;
+pub mod objects;
+mod open;
+mod records;
+mod snapshot;
+mod tables;
+mod txn;
+
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::fsio::lock::Lock;
+use crate::fsio::{self, AtPath};
+use crate::model::{ArchivePath, Codename, Sha256};
 
-use crate::model::{
-    ArchivePath, Codename, Entry, FileDigests, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName,
-    Track, Version,
-};
+pub use blocks::{BlockId, RootId};
+pub use error::{Error, Result};
+pub use garbage::Collected;
+pub use journal::{HeadChange, Line, Provenance};
+pub use keys::HeadId;
+pub use open::{PoolRecord, Reference, Store};
+pub use snapshot::Snapshot;
+pub use txn::{Commit, WriteTxn};
 
-/// The SHA-256 of a root object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RootId(pub Sha256);
-/// The SHA-256 of a block's text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct BlockId(pub Sha256);
+use journal::{Journal, Position, State};
+use objects::Objects;
+use tables::Tables;
 
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("placeholder")]
-    Placeholder,
-}
-pub type Result<T> = std::result::Result<T, Error>;
+const FORMAT: &str = "1";
+/// How long a command waits for another process's short look into the tables.
+const TABLES_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The database directory (`+b/db`).
-#[derive(Debug)]
+/// A database directory, `+b/db`. Making one of these opens nothing and creates nothing.
+#[derive(Debug, Clone)]
 pub struct Database {
-    dir: PathBuf,
+    directory: PathBuf,
+    objects: Objects,
+    journal: Journal,
 }
 
 impl Database {
-    /// Opens or makes the directory; checks the format version. Opens no sled.
-    pub fn at(dir: &Path) -> Result<Self> {
-        unimplemented!()
+    /// The database in a directory; one that is missing or empty is an empty archive.
+    ///
+    /// # Errors
+    /// The directory is of another format version, of reprepro, or of something else.
+    pub fn at(directory: &Path) -> Result<Self> {
+        check_format(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            objects: Objects::at(directory),
+            journal: Journal::at(directory),
+        })
     }
-    /// Takes db/lock.
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Takes the right to write, waiting for up to `patience`. Makes the directory if need be.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process holds it, or the directory cannot be written.
     pub fn lock(&self, command: &str, patience: Duration) -> Result<WriteGuard> {
-        unimplemented!()
+        fsio::create_dir_all(&self.directory)?;
+        let lock = Lock::take(&self.directory.join("lock"), command, patience)?;
+        check_format(&self.directory)?;
+        let version = self.directory.join("version");
+        if !version.exists() {
+            fsio::write_atomic(&version, format!("{FORMAT}\n").as_bytes())?;
+        }
+        Ok(WriteGuard {
+            database: self.clone(),
+            lock: Arc::new(lock),
+            command: command.to_owned(),
+            repairs: Mutex::default(),
+        })
     }
-    /// The state as it is now: heads read from sled (waiting a bounded time for its process lock; from the journal
-    /// where sled cannot be opened), then sled is closed again. Never needs db/lock.
+
+    /// The state as it is now. Needs no lock, waits for nobody and writes nothing.
+    ///
+    /// # Errors
+    /// The journal is damaged or cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        unimplemented!()
+        let (state, _) = self.journal.state()?;
+        Ok(Snapshot::new(&state, self.objects.clone()))
     }
-    /// What was last published of a distribution.
-    pub fn tracks_and_more_for_readers(&self) {}
-}
 
-/// The right to write: holds db/lock until dropped.
-#[derive(Debug)]
-pub struct WriteGuard {}
-impl WriteGuard {
-    /// Opens sled for a short section: rolled forward to the journal, rebuilt if damaged. Dropping it flushes and closes.
-    pub fn open(&self) -> Result<Store> {
-        unimplemented!()
+    /// The state as it was after the change of that number; none if there was no such change. Its objects may have been
+    /// collected since.
+    ///
+    /// # Errors
+    /// The journal is damaged or cannot be read.
+    pub fn snapshot_at(&self, sequence: u64) -> Result<Option<Snapshot>> {
+        let state = self.journal.state_at(sequence)?;
+        Ok(state.map(|state| Snapshot::new(&state, self.objects.clone())))
     }
-    /// Messages of what the last open had to repair, for the user.
-    pub fn repairs(&self) -> Vec<String> {
-        unimplemented!()
-    }
-}
 
-/// A consistent view: heads at one moment over immutable objects. Holds no sled, no lock. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Snapshot {}
-impl Snapshot {
-    pub fn heads(&self) -> &BTreeMap<IndexId, RootId> {
-        unimplemented!()
+    /// Calls `each` for every change since the archive was made, oldest first. Every line is checked on the way.
+    ///
+    /// # Errors
+    /// The journal is damaged or cannot be read, or `each` fails.
+    pub fn history(&self, mut each: impl FnMut(Line) -> Result<()>) -> Result<()> {
+        self.journal.read(&Position::origin(), |_, line| each(line)).map(drop)
     }
-    pub fn head(&self, index: &IndexId) -> Option<RootId> {
-        unimplemented!()
-    }
-    /// All entries of an index in key order (tables only; no stanza is read).
-    pub fn entries(&self, index: &IndexId) -> Result<Vec<Entry>> {
-        unimplemented!()
-    }
-    /// All versions of one package in an index.
-    pub fn find(&self, index: &IndexId, name: &PackageName) -> Result<Vec<Entry>> {
-        unimplemented!()
-    }
-    /// The stanza of one package.
-    pub fn package(&self, index: &IndexId, name: &PackageName, version: &Version) -> Result<Option<ListedPackage>> {
-        unimplemented!()
-    }
-    pub fn tracks(&self, codename: &Codename) -> Result<Vec<Track>> {
-        unimplemented!()
-    }
-    pub fn tracks_of(&self, codename: &Codename, source: &SourceName) -> Result<Vec<Track>> {
-        unimplemented!()
-    }
-    /// The object store (publish reads blocks and writes derived Contents blocks through it).
-    pub fn objects(&self) -> &objects::Objects {
-        unimplemented!()
-    }
-}
-pub mod objects {
-    //! placeholder
-    /// placeholder
-    #[derive(Debug)]
-    pub struct Objects {}
-}
 
-/// What the pool knows of one file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PoolRecord {
-    pub content: FileDigests,
-    /// Unix seconds since when nothing refers to it; None while something does.
-    pub unreferenced_since: Option<i64>,
-}
-
-/// Who refers to a pool file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reference {
-    Package {
-        index: IndexId,
-        name: PackageName,
-        version: Version,
-    },
-    Track {
-        codename: Codename,
-        source: SourceName,
-        version: Version,
-    },
-}
-
-/// Who did what, for the journal.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Provenance {
-    pub unix_seconds: i64,
-    pub user: String,
-    pub command: String,
-}
-
-/// The open store of the one writer.
-#[derive(Debug)]
-pub struct Store {}
-impl Store {
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        unimplemented!()
-    }
-    /// Every package, in any index, built from this source (a source package is of itself).
-    pub fn by_source(&self, source: &SourceName) -> Result<Vec<(IndexId, Entry)>> {
-        unimplemented!()
-    }
-    pub fn pool_file(&self, path: &ArchivePath) -> Result<Option<PoolRecord>> {
-        unimplemented!()
-    }
-    pub fn pool_files(&self) -> Result<Vec<(ArchivePath, PoolRecord)>> {
-        unimplemented!()
-    }
-    /// Registers files that are about to be renamed into the pool, as unreferenced since `now`; durable at return, so
-    /// that a crash leaves no file that nobody knows.
-    pub fn announce_files(&self, files: &[PoolFile], now: i64) -> Result<()> {
-        unimplemented!()
-    }
-    /// Forgets files that were removed from the pool.
-    pub fn forget_files(&self, paths: &[ArchivePath]) -> Result<()> {
-        unimplemented!()
-    }
-    pub fn references(&self, path: &ArchivePath) -> Result<Vec<Reference>> {
-        unimplemented!()
-    }
-    /// Files unreferenced since `before` or longer.
-    pub fn unreferenced(&self, before: i64) -> Result<Vec<(ArchivePath, PoolRecord)>> {
-        unimplemented!()
-    }
-    /// Paths in a .deb, each without leading `/` or `./`; bytes, sorted.
-    pub fn file_list(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-        unimplemented!()
-    }
-    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
-        unimplemented!()
-    }
-    /// The publisher's own record (opaque bytes) of a distribution.
+    /// What the publisher recorded of a distribution.
+    ///
+    /// # Errors
+    /// The record is damaged.
     pub fn published(&self, codename: &Codename) -> Result<Option<Vec<u8>>> {
-        unimplemented!()
+        Ok(records::read_published(&self.directory, codename)?.map(|published| published.record))
     }
-    /// `keeps` are the roots that the record names, which garbage collection must keep.
-    pub fn set_published(&self, codename: &Codename, record: &[u8], keeps: &[RootId]) -> Result<()> {
-        unimplemented!()
+
+    /// Paths in a .deb, each without leading `/` or `./`, as bytes, sorted; none if they are not known.
+    ///
+    /// # Errors
+    /// The list cannot be read.
+    pub fn file_list(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
+        records::read_file_list(&self.directory, deb)
     }
-    pub fn begin(&self) -> WriteTxn<'_> {
-        unimplemented!()
+
+    /// All files of the pool for a reader, sorted by path. Waits for a writer that has the tables open.
+    ///
+    /// # Errors
+    /// The tables stay in use, or cannot be read; [`ErrorKind::Denied`](crate::model::ErrorKind::Denied) if this user
+    /// may not open them.
+    pub fn pool_files(&self) -> Result<Vec<(ArchivePath, PoolRecord)>> {
+        if !tables::exist(&self.directory) {
+            return Ok(Vec::new());
+        }
+        open::pool_files(&Tables::open(&self.directory, "reading the pool", TABLES_PATIENCE)?)
     }
 }
 
-/// All changes of one command; nothing happens before `commit`.
+fn check_format(directory: &Path) -> Result<()> {
+    let path = || directory.to_owned();
+    // reprepro has a file `version` too
+    if ["packages.db", "packagenames.db", "references.db", "checksums.db"]
+        .iter()
+        .any(|name| directory.join(name).exists())
+    {
+        return Err(Error::Reprepro { path: path() });
+    }
+    let version = fsio::read_if_there(&directory.join("version"), 4096)?;
+    let Some(version) = version else {
+        return match fs::read_dir(directory).at("read the directory", directory) {
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+            // `lock` is there before `version` is
+            Ok(entries) => match entries.flatten().find(|entry| entry.file_name() != "lock") {
+                None => Ok(()),
+                Some(_) => Err(Error::NoDatabase { path: path() }),
+            },
+        };
+    };
+    let found = String::from_utf8_lossy(&version);
+    match found.trim_end() {
+        FORMAT => Ok(()),
+        found => Err(Error::Version {
+            path: path(),
+            found: found.chars().take(40).flat_map(char::escape_default).collect(),
+            known: FORMAT,
+        }),
+    }
+}
+
+/// The right to write, until it and all that was opened with it are dropped.
 #[derive(Debug)]
-pub struct WriteTxn<'a> {
-    _store: &'a Store,
+pub struct WriteGuard {
+    database: Database,
+    lock: Arc<Lock>,
+    command: String,
+    repairs: Mutex<Vec<String>>,
 }
-impl WriteTxn<'_> {
-    pub fn put(&mut self, index: &IndexId, package: ListedPackage) {
-        unimplemented!()
+
+impl WriteGuard {
+    /// The database that is locked.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
     }
-    pub fn remove(&mut self, index: &IndexId, name: &PackageName, version: &Version) {
-        unimplemented!()
+
+    /// Opens the store, with the tables brought up to the journal, or made anew if they are damaged or do not fit it.
+    /// Hold it only as long as it is needed: readers of the pool wait for it.
+    ///
+    /// # Errors
+    /// The journal or an object is damaged, or a reader does not let go of the tables.
+    pub fn open(&self) -> Result<Store> {
+        let Database { directory, journal, .. } = &self.database;
+        let (state, is_torn) = journal.state()?;
+        if is_torn {
+            journal.cut(&state.position)?;
+            self.repaired(format!(
+                "`{}`: cut off the line after change {}, which a crash left half written; that change never happened",
+                journal.path().display(),
+                state.position.sequence
+            ));
+        }
+        let tables = match self.open_tables(&state) {
+            Err(error) if is_of_tables(&error) => {
+                tables::put_aside(directory)?;
+                self.repaired(format!(
+                    "{error}; made them anew, the damaged ones are in `sled.damaged` beside them"
+                ));
+                self.open_tables(&state)?
+            }
+            other => other?,
+        };
+        Ok(Store::new(directory, state, tables, Arc::clone(&self.lock)))
     }
-    pub fn put_track(&mut self, codename: &Codename, track: Track) {
-        unimplemented!()
+
+    fn open_tables(&self, state: &State) -> Result<Tables> {
+        let Database {
+            directory,
+            objects,
+            journal,
+        } = &self.database;
+        let tables = Tables::open(directory, &self.command, TABLES_PATIENCE)?;
+        let reached = tables.position()?;
+        if reached == Some(state.position) {
+            return Ok(tables);
+        }
+        if let Some(reached) = reached {
+            let mut lines = Vec::new();
+            let end = journal.read(&reached, |_, line| {
+                lines.push(line);
+                Ok(())
+            })?;
+            // an older line's objects may be gone, and its changes were undone since: then all is read anew
+            let follows = end == journal::End::Whole(state.position)
+                && lines
+                    .iter()
+                    .all(|line| tables.apply(objects, &state.heads, line).is_ok());
+            if follows {
+                tables.reach(&state.position)?;
+                return Ok(tables);
+            }
+            self.repaired(format!(
+                "the tables were at change {} of another journal; made them anew from change {}",
+                reached.sequence, state.position.sequence
+            ));
+        }
+        tables.refill(objects, &state.heads, state.unix_seconds)?;
+        tables.reach(&state.position)?;
+        Ok(tables)
     }
-    pub fn remove_track(&mut self, codename: &Codename, source: &SourceName, version: &Version) {
-        unimplemented!()
+
+    fn repaired(&self, message: String) {
+        // a panic elsewhere cannot leave this list half changed
+        self.repairs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(message);
     }
-    /// Objects, sync, journal line, sled: at return the change survives a crash. No change at all: no line.
-    pub fn commit(self, provenance: &Provenance) -> Result<Commit> {
-        unimplemented!()
+
+    /// What opening the store had to repair, for the user.
+    #[must_use]
+    pub fn repairs(&self) -> Vec<String> {
+        self.repairs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
-#[derive(Debug, Clone)]
-pub struct Commit {
-    pub sequence: Option<u64>,
-    pub changed: Vec<IndexId>,
+
+/// Whether making the tables anew can help.
+fn is_of_tables(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Tables { .. } | Error::TablesUnusable { .. } | Error::Codec { .. }
+    )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Removing objects and file lists that nothing names any more: mark from all that is kept, sweep the rest.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirEntry};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::fsio::{self, AtPath};
+use crate::model::Sha256;
+
+use super::blocks::RootId;
+use super::error::Result;
+use super::journal::Position;
+use super::open::Store;
+use super::records;
+
+/// Younger files stay: they may be of work that is not committed yet.
+const SAFETY_SECONDS: i64 = 15 * 60;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Object files.
+    pub objects: u64,
+    /// Their size on disk, in bytes.
+    pub object_bytes: u64,
+    /// File lists of .debs that are gone.
+    pub file_lists: u64,
+}
+
+impl Store {
+    /// Removes the objects that no head, no published record and no journal line since `keep_since` names, and the file
+    /// lists of .debs that the pool no longer has. `now` and `keep_since` are Unix seconds. Reads every kept root, so it
+    /// is not for every command.
+    ///
+    /// # Errors
+    /// A kept root is damaged: then nothing is removed. Or a file cannot be removed.
+    pub fn collect_objects(&self, now: i64, keep_since: i64) -> Result<Collected> {
+        let kept = self.kept_objects(keep_since)?;
+        let old = now.saturating_sub(SAFETY_SECONDS);
+        let mut collected = Collected::default();
+        sweep(self.objects().directory(), old, &kept, |size| {
+            collected.objects += 1;
+            collected.object_bytes += size;
+        })?;
+        let rows = self.tables().pool_rows()?;
+        let debs = rows.into_iter().map(|(_, content)| content.digests.sha256).collect();
+        sweep(&records::file_lists(self.directory()), old, &debs, |_| {
+            collected.file_lists += 1;
+        })?;
+        Ok(collected)
+    }
+
+    fn kept_objects(&self, keep_since: i64) -> Result<BTreeSet<Sha256>> {
+        let mut needed: BTreeSet<RootId> = self.all_roots();
+        for path in files_in(&records::published_directory(self.directory()))? {
+            let published = records::read_published_at(&path.path())?;
+            needed.extend(published.into_iter().flat_map(|published| published.keeps));
+        }
+        let mut wanted: BTreeSet<RootId> = BTreeSet::new();
+        self.journal().read(&Position::origin(), |_, line| {
+            if line.provenance.unix_seconds >= keep_since {
+                wanted.extend(
+                    line.heads
+                        .values()
+                        .flat_map(|change| [change.old, change.new])
+                        .flatten(),
+                );
+            }
+            Ok(())
+        })?;
+        let mut kept = BTreeSet::new();
+        for root in needed.union(&wanted) {
+            // an old state may be gone since a collection that kept less
+            if !needed.contains(root) && !self.objects().path(&root.0).exists() {
+                continue;
+            }
+            kept.insert(root.0);
+            kept.extend(self.objects().root(*root)?.blocks().iter().map(|at| at.block.0));
+        }
+        Ok(kept)
+    }
+}
+
+fn files_in(directory: &Path) -> Result<Vec<DirEntry>> {
+    match fs::read_dir(directory)
+        .and_then(Iterator::collect)
+        .at("read the directory", directory)
+    {
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        other => Ok(other?),
+    }
+}
+
+/// Removes the files below `top` that were last written before `old` and are not kept. A name is two digits of a
+/// SHA-256 as a directory, and the rest in it; anything else there is a temporary file that a crash left.
+fn sweep(top: &Path, old: i64, kept: &BTreeSet<Sha256>, mut removed: impl FnMut(u64)) -> Result<()> {
+    for shard in files_in(top)? {
+        let path = shard.path();
+        if !path.is_dir() {
+            if modified(&shard)?.0 < old {
+                fsio::remove_if_there(&path)?;
+            }
+            continue;
+        }
+        for file in files_in(&path)? {
+            let name = [shard.file_name(), file.file_name()].map(|part| part.to_string_lossy().into_owned());
+            let is_kept = name.concat().parse().is_ok_and(|name: Sha256| kept.contains(&name));
+            let (time, size) = modified(&file)?;
+            if !is_kept && time < old {
+                fsio::remove_if_there(&file.path())?;
+                removed(size);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn modified(file: &DirEntry) -> Result<(i64, u64)> {
+    let metadata = file.metadata().at("read", &file.path())?;
+    Ok((metadata.mtime(), metadata.len()))
+}

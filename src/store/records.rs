@@ -1,0 +1,133 @@
+//! Small files of the database that are neither objects nor tables: the file list of each .deb, under the SHA-256 of
+//! the .deb, and what was last published of each distribution. Each is one zstd frame behind its length and SHA-256.
+//!
+//! They stand in files of their own because the tables may be thrown away and made anew, and these cannot.
+
+use std::path::{Path, PathBuf};
+
+use crate::fsio;
+use crate::model::{Codename, Sha256};
+
+use super::blocks::{self, RootId};
+use super::error::{Error, Result};
+use super::objects::{compress, decompress, write_unsynced};
+
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// What the publisher keeps of one distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Published {
+    /// Roots that the record names.
+    pub(super) keeps: Vec<RootId>,
+    /// The publisher's own bytes.
+    pub(super) record: Vec<u8>,
+}
+
+/// Where the file list of a .deb is.
+pub(super) fn file_list_path(database: &Path, deb: &Sha256) -> PathBuf {
+    let name = deb.to_string();
+    let (shard, rest) = name.split_at(2);
+    file_lists(database).join(shard).join(rest)
+}
+
+/// The directory of all file lists.
+pub(super) fn file_lists(database: &Path) -> PathBuf {
+    database.join("filelists")
+}
+
+/// The paths in a .deb, sorted; none if they are not known, or what is known is torn: then the .deb must be read again.
+pub(super) fn read_file_list(database: &Path, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
+    let list = match read(&file_list_path(database, deb)) {
+        Ok(Some(list)) => list,
+        Ok(None) | Err(Error::Damaged { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // each path ends with a NUL, so the last piece is empty
+    let mut paths: Vec<Vec<u8>> = list.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    paths.pop();
+    Ok(Some(paths))
+}
+
+/// Keeps the paths in a .deb. Not synced: a list that a crash takes is read from the .deb again.
+pub(super) fn write_file_list(database: &Path, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
+    let mut sorted: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut list = Vec::new();
+    for path in sorted {
+        list.extend_from_slice(path);
+        list.push(0);
+    }
+    let path = file_list_path(database, deb);
+    let directory = file_lists(database);
+    if !directory.is_dir() {
+        fsio::create_dir_all(&directory)?;
+    }
+    write_unsynced(&directory, &path, &[&seal(&list, &path)?])
+}
+
+fn published_path(database: &Path, codename: &Codename) -> PathBuf {
+    // a codename has no percent sign
+    published_directory(database).join(codename.as_str().replace('/', "%"))
+}
+
+/// The directory of all published records.
+pub(super) fn published_directory(database: &Path) -> PathBuf {
+    database.join("published")
+}
+
+/// What was last published of a distribution.
+pub(super) fn read_published(database: &Path, codename: &Codename) -> Result<Option<Published>> {
+    read_published_at(&published_path(database, codename))
+}
+
+/// The published record in a file.
+pub(super) fn read_published_at(path: &Path) -> Result<Option<Published>> {
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
+    };
+    let (keeps, record): (Vec<[u8; 32]>, &[u8]) = blocks::decode("published record", &bytes)?;
+    Ok(Some(Published {
+        keeps: keeps.into_iter().map(|root| RootId(Sha256::from_bytes(root))).collect(),
+        record: record.to_vec(),
+    }))
+}
+
+/// Keeps what was published of a distribution; durable at return.
+pub(super) fn write_published(database: &Path, codename: &Codename, record: &[u8], keeps: &[RootId]) -> Result<()> {
+    let roots: Vec<[u8; 32]> = keeps.iter().map(|root| *root.0.as_bytes()).collect();
+    let path = published_path(database, codename);
+    fsio::create_dir_all(&published_directory(database))?;
+    let bytes = blocks::encode("published record", &(roots, record))?;
+    Ok(fsio::write_atomic(&path, &seal(&bytes, &path)?)?)
+}
+
+/// Forgets what was published of a distribution.
+pub(super) fn remove_published(database: &Path, codename: &Codename) -> Result<()> {
+    Ok(fsio::remove_if_there(&published_path(database, codename))?)
+}
+
+fn seal(bytes: &[u8], path: &Path) -> Result<Vec<u8>> {
+    let mut sealed = Sha256::of(bytes).as_bytes().to_vec();
+    sealed.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    sealed.extend_from_slice(&compress(bytes, path)?);
+    Ok(sealed)
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    let Some(sealed) = fsio::read_if_there(path, MAX_FILE_BYTES)? else {
+        return Ok(None);
+    };
+    let damaged = || Error::Damaged {
+        path: path.to_owned(),
+        problem: "it is not what was written".into(),
+    };
+    let (digest, rest) = sealed.split_first_chunk::<32>().ok_or_else(damaged)?;
+    let (length, frame) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let bytes = decompress(frame, u64::from_le_bytes(*length), path)?;
+    if Sha256::of(&bytes).as_bytes() == digest {
+        Ok(Some(bytes))
+    } else {
+        Err(damaged())
+    }
+}

@@ -1,0 +1,382 @@
+//! The lookup tables, kept in sled: what refers to which source's files, and what the pool holds. The only file that
+//! opens sled.
+//!
+//! Tables follow the journal and can be made anew from it, so nothing here is believed: they say which line they have
+//! reached, every line can be applied twice, and tables that cannot be opened, or do not fit the journal, are put
+//! aside. sled 0.34 needs three precautions: a half-written snapshot (`snap.*.generating`) keeps it from opening and is
+//! deleted first; its `flush` does not reach the disk before an fsync of its file; and it may panic on a damaged file.
+//! A lock of our own is held around it, since sled's gives up at once.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::fsio::lock::Lock;
+use crate::fsio::{self, AtPath};
+use crate::model::{ArchivePath, FileDigests, PoolFile};
+
+use super::blocks::{Change, ItemRef};
+use super::error::{Error, Result};
+use super::journal::{Heads, Line, Position};
+use super::keys::{self, HeadId, Listed};
+use super::objects::Objects;
+
+/// Longer values are left out and looked up in the index: sled is not good at them.
+const MAX_VALUE_BYTES: usize = 7000;
+const CACHE_BYTES: u64 = 64 << 20;
+const POSITION_KEY: &[u8] = b"position";
+
+/// The open tables. Dropping them writes and closes them.
+#[derive(Debug)]
+pub(super) struct Tables {
+    path: PathBuf,
+    db: sled::Db,
+    /// `source NUL head NUL item key` → the item's values, empty if they are long.
+    sources: sled::Tree,
+    /// Path → size and digests.
+    pool: sled::Tree,
+    /// Path → since when nothing refers to it.
+    unreferenced: sled::Tree,
+    // after the tables: fields are dropped in this order
+    _lock: Lock,
+}
+
+fn directory(database: &Path) -> PathBuf {
+    database.join("sled")
+}
+
+/// Whether there are tables to open.
+pub(super) fn exist(database: &Path) -> bool {
+    directory(database).join("db").exists()
+}
+
+/// Puts tables that are of no use out of the way, in place of those that were put there before.
+pub(super) fn put_aside(database: &Path) -> Result<()> {
+    let (from, to) = (directory(database), database.join("sled.damaged"));
+    fsio::remove_tree(&to)?;
+    fs::rename(&from, &to).at("put aside", &from)?;
+    Ok(())
+}
+
+/// Deletes what a kill can leave of a snapshot; the older snapshot is still there then.
+fn remove_half_snapshots(path: &Path) -> Result<()> {
+    let entries = match fs::read_dir(path).at("read the directory", path) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry.at("read the directory", path)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fsio::remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn open_sled(path: &Path) -> Result<sled::Db> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None);
+    let start = Instant::now();
+    loop {
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+        let problem = match opened {
+            Ok(Ok(db)) => return Ok(db),
+            // in a process that had it open just now, its threads may still hold it
+            Ok(Err(error))
+                if error.to_string().contains("could not acquire lock") && start.elapsed() < Duration::from_secs(5) =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+                continue;
+            }
+            Ok(Err(sled::Error::Io(error))) if error.raw_os_error().is_some() => {
+                return Ok(Err(error).at("open the tables in", path)?);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "sled gave up on them".into(),
+        };
+        return Err(Error::TablesUnusable {
+            path: path.to_owned(),
+            problem,
+        });
+    }
+}
+
+impl Tables {
+    /// Opens the tables, waiting for up to `patience` while another process has them open.
+    pub(super) fn open(database: &Path, command: &str, patience: Duration) -> Result<Self> {
+        let lock = Lock::take(&database.join("sled.lock"), command, patience)?;
+        let path = directory(database);
+        remove_half_snapshots(&path)?;
+        let db = open_sled(&path)?;
+        let tree = |name: &str| {
+            db.open_tree(name).map_err(|source| Error::Tables {
+                doing: "open",
+                path: path.clone(),
+                source,
+            })
+        };
+        let (sources, pool, unreferenced) = (tree("sources")?, tree("pool")?, tree("unreferenced")?);
+        Ok(Self {
+            path,
+            db,
+            sources,
+            pool,
+            unreferenced,
+            _lock: lock,
+        })
+    }
+
+    fn cannot(&self, doing: &'static str) -> impl Fn(sled::Error) -> Error + Copy + '_ {
+        move |source| Error::Tables {
+            doing,
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// The line of the journal that the tables have reached; none if they are new, or it cannot be read.
+    pub(super) fn position(&self) -> Result<Option<Position>> {
+        let value = self.db.get(POSITION_KEY).map_err(self.cannot("read"))?;
+        Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
+    }
+
+    /// Makes all changes durable.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.db.flush().map_err(self.cannot("write"))?;
+        let file = self.path.join("db");
+        File::open(&file).and_then(|file| file.sync_all()).at("sync", &file)?;
+        Ok(())
+    }
+
+    /// Says which line the tables have reached, once all before it is durable. It need not be durable itself: a line
+    /// can be applied twice.
+    pub(super) fn reach(&self, position: &Position) -> Result<()> {
+        self.flush()?;
+        let value = serde_json::to_vec(position)
+            .map_err(std::io::Error::from)
+            .at("write", &self.path)?;
+        self.db
+            .insert(POSITION_KEY, value)
+            .map_err(self.cannot("write"))
+            .map(drop)
+    }
+
+    /// Brings the tables from the state before a line to the state after it, which has `heads`.
+    pub(super) fn apply(&self, objects: &Objects, heads: &Heads, line: &Line) -> Result<()> {
+        let mut added: BTreeMap<ArchivePath, FileDigests> = BTreeMap::new();
+        let mut dropped: BTreeMap<ArchivePath, FileDigests> = BTreeMap::new();
+        for (head, change) in &line.heads {
+            objects.diff_indexes(change.old, change.new, |change| {
+                let (old, new) = match change {
+                    Change::Added(new) => (None, Some(new)),
+                    Change::Removed(old) => (Some(old), None),
+                    Change::Replaced { old, new } => (Some(old), Some(new)),
+                };
+                if let Some(old) = old {
+                    dropped.extend(self.remove_rows(head, old)?);
+                }
+                if let Some(new) = new {
+                    added.extend(self.insert_rows(head, new.key, new.meta)?);
+                }
+                Ok(())
+            })?;
+        }
+        for (path, content) in &added {
+            self.insert_pool_row(path, content)?;
+            self.mark_referenced(path)?;
+        }
+        let gone = dropped.iter().filter(|(path, _)| !added.contains_key(path));
+        for (path, content) in gone {
+            self.insert_pool_row(path, content)?;
+            if self.references(objects, heads, path)?.is_empty() {
+                self.mark_unreferenced(path, line.provenance.unix_seconds)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills the tables anew from the heads. Pool files that nothing refers to are kept, unreferenced since `now`.
+    pub(super) fn refill(&self, objects: &Objects, heads: &Heads, now: i64) -> Result<()> {
+        self.sources.clear().map_err(self.cannot("write"))?;
+        let mut referenced: BTreeMap<ArchivePath, FileDigests> = BTreeMap::new();
+        for (head, root) in heads {
+            for at in objects.root(*root)?.blocks() {
+                for row in objects.block_table(&at.block)? {
+                    referenced.extend(self.insert_rows(head, &row.key, &row.meta)?);
+                }
+            }
+        }
+        for (path, content) in &referenced {
+            self.insert_pool_row(path, content)?;
+            self.mark_referenced(path)?;
+        }
+        for (path, _) in self.pool_rows()? {
+            if !referenced.contains_key(&path) {
+                self.mark_unreferenced(&path, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_rows(&self, head: &HeadId, key: &[u8], meta: &[u8]) -> Result<Vec<(ArchivePath, FileDigests)>> {
+        let listed = Listed::decode(head, key, meta)?;
+        let value = if meta.len() > MAX_VALUE_BYTES { &[] } else { meta };
+        for source in listed.sources() {
+            self.sources
+                .insert(keys::source_row(source, head, key), value)
+                .map_err(self.cannot("write"))?;
+        }
+        Ok(files_of(&listed))
+    }
+
+    fn remove_rows(&self, head: &HeadId, item: ItemRef<'_>) -> Result<Vec<(ArchivePath, FileDigests)>> {
+        let listed = Listed::decode(head, item.key, item.meta)?;
+        for source in listed.sources() {
+            self.sources
+                .remove(keys::source_row(source, head, item.key))
+                .map_err(self.cannot("write"))?;
+        }
+        Ok(files_of(&listed))
+    }
+
+    /// All that is listed under a source: what is of this source, and what has files in its pool directory.
+    pub(super) fn by_source(&self, objects: &Objects, heads: &Heads, source: &str) -> Result<Vec<(HeadId, Listed)>> {
+        let mut found = Vec::new();
+        for row in self.sources.scan_prefix(keys::source_prefix(source)) {
+            let (key, value) = row.map_err(self.cannot("read"))?;
+            let (head, item_key) = keys::split_source_row(&key)?;
+            let listed = if value.is_empty() {
+                read_listed(objects, heads, &head, item_key)?
+            } else {
+                Some(Listed::decode(&head, item_key, &value)?)
+            };
+            found.extend(listed.map(|listed| (head, listed)));
+        }
+        Ok(found)
+    }
+
+    /// What refers to a pool file.
+    pub(super) fn references(
+        &self,
+        objects: &Objects,
+        heads: &Heads,
+        path: &ArchivePath,
+    ) -> Result<Vec<(HeadId, Listed)>> {
+        let mut found = self.by_source(objects, heads, keys::source_directory(path))?;
+        found.retain(|(_, listed)| listed.files().iter().any(|file| file.path == *path));
+        Ok(found)
+    }
+
+    fn insert_pool_row(&self, path: &ArchivePath, content: &FileDigests) -> Result<()> {
+        let known = self.pool_content(path)?;
+        let is_same = known.is_some_and(|known| known.digests.sha256 == content.digests.sha256);
+        if !is_same {
+            self.pool
+                .insert(path.as_str(), keys::encode_content(content)?)
+                .map_err(self.cannot("write"))?;
+        }
+        Ok(())
+    }
+
+    fn mark_referenced(&self, path: &ArchivePath) -> Result<()> {
+        self.unreferenced
+            .remove(path.as_str())
+            .map_err(self.cannot("write"))
+            .map(drop)
+    }
+
+    fn mark_unreferenced(&self, path: &ArchivePath, since: i64) -> Result<()> {
+        if self.unreferenced_since(path)?.is_none() {
+            self.unreferenced
+                .insert(path.as_str(), &since.to_be_bytes())
+                .map_err(self.cannot("write"))?;
+        }
+        Ok(())
+    }
+
+    /// Since when nothing refers to a pool file; none while something does, or if it is not known.
+    pub(super) fn unreferenced_since(&self, path: &ArchivePath) -> Result<Option<i64>> {
+        let value = self.unreferenced.get(path.as_str()).map_err(self.cannot("read"))?;
+        Ok(value.map(|value| keys::decode_time(&value)).transpose()?)
+    }
+
+    /// Size and digests of a pool file.
+    pub(super) fn pool_content(&self, path: &ArchivePath) -> Result<Option<FileDigests>> {
+        let value = self.pool.get(path.as_str()).map_err(self.cannot("read"))?;
+        Ok(value.map(|value| keys::decode_content(&value)).transpose()?)
+    }
+
+    /// All pool files.
+    pub(super) fn pool_rows(&self) -> Result<Vec<(ArchivePath, FileDigests)>> {
+        let row = |row: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = row.map_err(self.cannot("read"))?;
+            Ok((keys::decode_path(&key)?, keys::decode_content(&value)?))
+        };
+        self.pool.iter().map(row).collect()
+    }
+
+    /// All pool files that nothing refers to, and since when.
+    pub(super) fn unreferenced_rows(&self) -> Result<BTreeMap<ArchivePath, i64>> {
+        let row = |row: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, value) = row.map_err(self.cannot("read"))?;
+            Ok((keys::decode_path(&key)?, keys::decode_time(&value)?))
+        };
+        self.unreferenced.iter().map(row).collect()
+    }
+
+    /// Registers a file that nothing refers to yet. One that is referred to stays as it is.
+    pub(super) fn announce(&self, file: &PoolFile, now: i64) -> Result<()> {
+        let is_new = self.pool_content(&file.path)?.is_none();
+        self.check_content(file)?;
+        self.insert_pool_row(&file.path, &file.content)?;
+        if is_new || self.unreferenced_since(&file.path)?.is_some() {
+            self.unreferenced
+                .insert(file.path.as_str(), &now.to_be_bytes())
+                .map_err(self.cannot("write"))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a file of which the pool has another content.
+    pub(super) fn check_content(&self, file: &PoolFile) -> Result<()> {
+        match self.pool_content(&file.path)? {
+            Some(known) if known.digests.sha256 != file.content.digests.sha256 => Err(Error::Conflict {
+                path: file.path.clone(),
+                known: known.digests.sha256.to_string(),
+                given: file.content.digests.sha256.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops a pool file's rows.
+    pub(super) fn forget(&self, path: &ArchivePath) -> Result<()> {
+        self.pool.remove(path.as_str()).map_err(self.cannot("write"))?;
+        self.mark_referenced(path)
+    }
+}
+
+fn files_of(listed: &Listed) -> Vec<(ArchivePath, FileDigests)> {
+    let files = listed.files().into_iter();
+    files.map(|file| (file.path.clone(), file.content)).collect()
+}
+
+/// Reads an item from the index that lists it; none if that has changed since.
+fn read_listed(objects: &Objects, heads: &Heads, head: &HeadId, key: &[u8]) -> Result<Option<Listed>> {
+    let Some(root) = heads.get(head) else {
+        return Ok(None);
+    };
+    let root = objects.root(*root)?;
+    let Some(at) = root.block_of(key) else {
+        return Ok(None);
+    };
+    let rows = objects.block_table(&at.block)?;
+    let row = rows.iter().find(|row| row.key == key);
+    Ok(row.map(|row| Listed::decode(head, key, &row.meta)).transpose()?)
+}

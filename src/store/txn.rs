@@ -1,0 +1,175 @@
+//! One command's changes, from the first `put` to the commit.
+
+use std::collections::BTreeMap;
+
+use crate::fsio;
+use crate::model::{
+    ArchivePath, Codename, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track, Version, stanza,
+};
+
+use super::blocks::Item;
+use super::error::{Error, Result};
+use super::journal::{HeadChange, Provenance};
+use super::keys::{self, HeadId};
+use super::open::Store;
+
+enum Pending {
+    Package(ListedPackage),
+    Track(Track),
+}
+
+/// All changes of one command; nothing happens before [`WriteTxn::commit`].
+pub struct WriteTxn<'a> {
+    store: &'a Store,
+    edits: BTreeMap<HeadId, BTreeMap<Vec<u8>, Option<Pending>>>,
+}
+
+impl std::fmt::Debug for WriteTxn<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = self.edits.iter().map(|(head, edits)| (head.to_string(), edits.len()));
+        f.debug_map().entries(counts).finish()
+    }
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its number in the journal; none if nothing was to be changed.
+    pub sequence: Option<u64>,
+    /// The indexes that are not what they were.
+    pub changed: Vec<IndexId>,
+}
+
+impl<'a> WriteTxn<'a> {
+    pub(super) fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            edits: BTreeMap::new(),
+        }
+    }
+
+    fn stage(&mut self, head: HeadId, key: Vec<u8>, edit: Option<Pending>) {
+        self.edits.entry(head).or_default().insert(key, edit);
+    }
+
+    /// Lists a package in an index, in the place of the same version that may be there.
+    pub fn put(&mut self, index: &IndexId, package: ListedPackage) {
+        let key = keys::item_key(package.entry.name.as_str(), &package.entry.version);
+        self.stage(HeadId::Index(index.clone()), key, Some(Pending::Package(package)));
+    }
+
+    /// Takes a package out of an index; it may be gone already.
+    pub fn remove(&mut self, index: &IndexId, name: &PackageName, version: &Version) {
+        let key = keys::item_key(name.as_str(), version);
+        self.stage(HeadId::Index(index.clone()), key, None);
+    }
+
+    /// Keeps a tracked source of a distribution, in the place of the same version that may be there.
+    pub fn put_track(&mut self, codename: &Codename, track: Track) {
+        let key = keys::item_key(track.source.as_str(), &track.version);
+        self.stage(HeadId::Tracks(codename.clone()), key, Some(Pending::Track(track)));
+    }
+
+    /// Drops a tracked source of a distribution; it may be gone already.
+    pub fn remove_track(&mut self, codename: &Codename, source: &SourceName, version: &Version) {
+        let key = keys::item_key(source.as_str(), version);
+        self.stage(HeadId::Tracks(codename.clone()), key, None);
+    }
+
+    /// Does it all: at return the changes survive a crash. If nothing changes, nothing is written.
+    ///
+    /// Objects come first, in one sync; then the journal line, which is the commit; then the tables follow.
+    ///
+    /// # Errors
+    /// Nothing has happened, but for [`Error::AfterCommit`]: the change is done then, and the next command that opens
+    /// the store completes it.
+    pub fn commit(self, provenance: &Provenance) -> Result<Commit> {
+        let Self { store, edits } = self;
+        let mut files = BTreeMap::new();
+        let mut heads = BTreeMap::new();
+        for (head, edits) in edits {
+            let mut items = BTreeMap::new();
+            for (key, edit) in edits {
+                let item = edit.map(|edit| prepare(store, key.clone(), edit, &mut files));
+                items.insert(key, item.transpose()?);
+            }
+            let old = store.head(&head);
+            let new = store.objects().edit_index(old, &items)?;
+            if new != old {
+                heads.insert(head, HeadChange { old, new });
+            }
+        }
+        if heads.is_empty() {
+            return Ok(Commit {
+                sequence: None,
+                changed: Vec::new(),
+            });
+        }
+        let index = |head: &HeadId| match head {
+            HeadId::Index(index) => Some(index.clone()),
+            HeadId::Tracks(_) => None,
+        };
+        let changed = heads.keys().filter_map(index).collect();
+        fsio::create_dir_all(store.objects().directory())?;
+        store.objects().sync()?;
+        let sequence = store.append(provenance, heads)?;
+        Ok(Commit {
+            sequence: Some(sequence),
+            changed,
+        })
+    }
+}
+
+/// Makes the item of a package or a track, its files and text checked.
+fn prepare(store: &Store, key: Vec<u8>, pending: Pending, files: &mut BTreeMap<ArchivePath, Sha256>) -> Result<Item> {
+    match pending {
+        Pending::Package(ListedPackage { entry, text }) => {
+            if let Some(problem) = text_problem(&text) {
+                let package = format!("{} {}", entry.name, entry.version);
+                return Err(Error::BadText { package, problem });
+            }
+            for file in &entry.files {
+                check_file(store, file, files)?;
+            }
+            let meta = keys::encode_entry(&entry)?;
+            Ok(Item { key, meta, text })
+        }
+        Pending::Track(track) => {
+            for tracked in &track.files {
+                check_file(store, &tracked.file, files)?;
+            }
+            let meta = keys::encode_track(&track)?;
+            let text = Vec::new();
+            Ok(Item { key, meta, text })
+        }
+    }
+}
+
+/// A pool file has one content, in this change and with all that is there.
+fn check_file(store: &Store, file: &PoolFile, files: &mut BTreeMap<ArchivePath, Sha256>) -> Result<()> {
+    let given = file.content.digests.sha256;
+    let known = *files.entry(file.path.clone()).or_insert(given);
+    if known != given {
+        return Err(Error::Conflict {
+            path: file.path.clone(),
+            known: known.to_string(),
+            given: given.to_string(),
+        });
+    }
+    store.tables().check_content(file)
+}
+
+/// Why a text cannot be a stanza among others.
+fn text_problem(text: &[u8]) -> Option<&'static str> {
+    if text.len() > stanza::MAX_STANZA_BYTES {
+        return Some("it is too long");
+    }
+    if text.starts_with(b"\n") {
+        return Some("it must not start with an empty line");
+    }
+    match memchr::memmem::find(text, b"\n\n") {
+        Some(at) if at + 2 == text.len() => None,
+        Some(_) => Some("it must not have an empty line in it"),
+        None => Some("it must end with an empty line"),
+    }
+}
