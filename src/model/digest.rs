@@ -315,21 +315,15 @@ impl From<&FileDigests> for Promise {
 #[derive(Debug, Clone)]
 pub struct Hasher {
     size_bytes: u64,
-    md5: Md5Hasher,
-    sha1: Sha1Hasher,
+    md5: Option<Md5Hasher>,
+    sha1: Option<Sha1Hasher>,
     sha256: Sha256Hasher,
     sha512: Option<Sha512Hasher>,
 }
 
 impl Default for Hasher {
     fn default() -> Self {
-        Self {
-            size_bytes: 0,
-            md5: Md5Hasher::new(),
-            sha1: Sha1Hasher::new(),
-            sha256: Sha256Hasher::new(),
-            sha512: None,
-        }
+        Self::of_kinds(&[DigestKind::Md5, DigestKind::Sha1])
     }
 }
 
@@ -337,17 +331,30 @@ impl Hasher {
     /// A hasher that computes SHA-512 too; it costs as much as the other three together.
     #[must_use]
     pub fn with_sha512() -> Self {
+        Self::of_kinds(&DigestKind::ALL)
+    }
+
+    /// A hasher of these kinds, and of SHA-256 in any case.
+    #[must_use]
+    pub fn of_kinds(kinds: &[DigestKind]) -> Self {
         Self {
-            sha512: Some(Sha512Hasher::new()),
-            ..Self::default()
+            size_bytes: 0,
+            md5: kinds.contains(&DigestKind::Md5).then(Md5Hasher::new),
+            sha1: kinds.contains(&DigestKind::Sha1).then(Sha1Hasher::new),
+            sha256: Sha256Hasher::new(),
+            sha512: kinds.contains(&DigestKind::Sha512).then(Sha512Hasher::new),
         }
     }
 
     /// Takes in more of the content.
     pub fn update(&mut self, bytes: &[u8]) {
         self.size_bytes += bytes.len() as u64;
-        self.md5.update(bytes);
-        self.sha1.update(bytes);
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(bytes);
+        }
         self.sha256.update(bytes);
         if let Some(sha512) = &mut self.sha512 {
             sha512.update(bytes);
@@ -360,8 +367,8 @@ impl Hasher {
         FileDigests {
             size_bytes: self.size_bytes,
             digests: Digests {
-                md5: Some(Md5(self.md5.finalize().into())),
-                sha1: Some(Sha1(self.sha1.finalize().into())),
+                md5: self.md5.map(|md5| Md5(md5.finalize().into())),
+                sha1: self.sha1.map(|sha1| Sha1(sha1.finalize().into())),
                 sha256: Sha256(self.sha256.finalize().into()),
                 sha512: self.sha512.map(|sha512| Sha512(sha512.finalize().into())),
             },

@@ -6,6 +6,7 @@ pub mod entry;
 pub mod index;
 pub mod name;
 pub mod path;
+pub mod release;
 pub mod stanza;
 pub mod version;
 
