@@ -120,6 +120,10 @@ pub trait BlockStore {
     /// # Errors
     /// It cannot be written.
     fn save(&self, block: &Block) -> Result<BlockId, Self::Error>;
+    /// The [`cut_level`] that starts a block of the indexes kept here, always the same for the same index.
+    fn block_level(&self) -> u32 {
+        BLOCK_LEVEL
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -361,7 +365,7 @@ impl<'s, S: BlockStore> Cutter<'s, S> {
     fn feed(&mut self, item: ItemRef<'_>) -> Result<(), S::Error> {
         let group = group(item.key);
         let is_new_group = self.last_group.as_deref() != Some(group);
-        if is_new_group && cut_level(group) >= BLOCK_LEVEL {
+        if is_new_group && cut_level(group) >= self.store.block_level() {
             self.close()?;
         } else if self.open.rows.is_empty()
             && let Some(last) = self.done.pop()
