@@ -1,0 +1,342 @@
+//! Contents indexes: which packages have a path (DebianRepository/Format, "Contents indices"). Such an index is made
+//! from the indexes of packages and the file list of each .deb, and is a block index itself, by path: when packages
+//! change, only the blocks with their paths do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::Error;
+use super::path_sort::PathSorter;
+use super::record::DerivedContents;
+use crate::model::stanza;
+use crate::model::{ArchivePath, IndexId, Sha256};
+use crate::store::blocks::{self, Block, BlockId, BlockStore, Change, Item, ItemRef, Root, RootId, group};
+use crate::store::objects::Objects;
+
+/// A line is 70 bytes, a stanza 800: blocks of 64 lines would be far too many small files.
+pub(super) const PATH_BLOCK_LEVEL: u32 = 11;
+/// Between a path and its packages.
+const SEPARATOR: &[u8] = b"\t    ";
+
+/// Looks up the paths in a .deb, without `/` or `./` at the start; None if nobody has read that .deb.
+pub type FileLists<'a> = dyn Fn(&Sha256) -> Result<Option<Vec<Vec<u8>>>, crate::store::Error> + 'a;
+
+/// A .deb whose file list is not known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MissingFileList {
+    /// Where it is, below the archive's root.
+    pub path: ArchivePath,
+    /// The SHA-256 under which its list is looked up.
+    pub sha256: Sha256,
+}
+
+/// Makes Contents indexes.
+pub(super) struct Deriver<'a> {
+    pub(super) objects: &'a Objects,
+    pub(super) file_lists: &'a FileLists<'a>,
+    /// Where sorting may put its temporary files.
+    pub(super) scratch: &'a Path,
+}
+
+/// The object store with the larger blocks of a Contents index.
+struct PathBlocks<'a>(&'a Objects);
+
+impl BlockStore for PathBlocks<'_> {
+    type Error = Error;
+
+    fn load(&self, id: &BlockId) -> Result<Block, Error> {
+        self.0.block(id).map_err(Error::store)
+    }
+
+    fn save(&self, block: &Block) -> Result<BlockId, Error> {
+        self.0.put_block(block).map_err(Error::store)
+    }
+
+    fn block_level(&self) -> u32 {
+        PATH_BLOCK_LEVEL
+    }
+}
+
+/// A package as Contents names it, sorted by package, then section.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Owner {
+    package: Vec<u8>,
+    section: Vec<u8>,
+}
+
+/// What Contents takes from a stanza.
+struct Listed {
+    owner: Owner,
+    deb: MissingFileList,
+}
+
+/// Paths with their packages.
+type Owners = BTreeMap<Vec<u8>, BTreeSet<Owner>>;
+
+/// Why an index cannot be edited, and is made anew.
+enum Edited {
+    To(Option<RootId>),
+    NotPossible,
+}
+
+impl Deriver<'_> {
+    /// The Contents index of these indexes of packages: the previous one edited, or a new one.
+    ///
+    /// # Errors
+    /// [`Error::FileListsMissing`] with all .debs whose list is not known; the caller reads them and tries again.
+    pub(super) fn derive(
+        &self,
+        packages: Vec<(IndexId, Option<RootId>)>,
+        previous: Option<&DerivedContents>,
+    ) -> Result<DerivedContents, Error> {
+        let ids = |packages: &[(IndexId, _)]| packages.iter().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+        if let Some(previous) = previous
+            && ids(&previous.packages) == ids(&packages)
+        {
+            let root = match self.edit(&packages, previous) {
+                Ok(Edited::To(root)) => root,
+                // if objects of the index or of what it was made from are lost, those of the new one may still be there
+                Ok(Edited::NotPossible) | Err(Error::Store { .. }) => self.build(&packages)?,
+                Err(error) => return Err(error),
+            };
+            return Ok(DerivedContents { packages, root });
+        }
+        let root = self.build(&packages)?;
+        Ok(DerivedContents { packages, root })
+    }
+
+    fn build(&self, packages: &[(IndexId, Option<RootId>)]) -> Result<Option<RootId>, Error> {
+        let mut owners = Vec::new();
+        let mut missing = BTreeSet::new();
+        let mut sorter = PathSorter::new(self.scratch);
+        for (index, root) in packages {
+            let root = self.objects.root_or_empty(*root).map_err(Error::store)?;
+            for block in self.objects.blocks_of(&root) {
+                let (_, block) = block.map_err(Error::store)?;
+                for item in block.items() {
+                    let listed = read_stanza(index, item)?;
+                    let Some(paths) = self.paths(&listed.deb.sha256)? else {
+                        missing.insert(listed.deb);
+                        continue;
+                    };
+                    let number = u32::try_from(owners.len()).unwrap_or(u32::MAX);
+                    owners.push(listed.owner);
+                    // sorting is in vain once a list is missing
+                    for path in paths.into_iter().filter(|_| missing.is_empty()) {
+                        sorter.push(&path, number)?;
+                    }
+                }
+            }
+        }
+        check_missing(missing)?;
+        let mut sorted = sorter.finish()?.peekable();
+        let items = std::iter::from_fn(|| {
+            let (path, first) = match sorted.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            let mut found = BTreeSet::new();
+            found.extend(owners.get(first as usize));
+            while let Some(Ok((_, number))) =
+                sorted.next_if(|next| next.as_ref().is_ok_and(|(other, _)| *other == path))
+            {
+                found.extend(owners.get(number as usize));
+            }
+            Some(Ok(line(path, found)))
+        });
+        let root = blocks::build(&PathBlocks(self.objects), items)?;
+        self.objects.put_root(&root).map_err(Error::store)
+    }
+
+    fn edit(&self, packages: &[(IndexId, Option<RootId>)], previous: &DerivedContents) -> Result<Edited, Error> {
+        let mut changed: BTreeSet<Vec<u8>> = BTreeSet::new();
+        let mut total = 0;
+        for ((_, new), (_, old)) in packages.iter().zip(&previous.packages) {
+            total += self.objects.root_or_empty(*new).map_err(Error::store)?.count();
+            let each = |change: Change<'_>| {
+                let (Change::Added(item) | Change::Removed(item) | Change::Replaced { new: item, .. }) = change;
+                changed.insert(group(item.key).to_vec());
+                Ok(())
+            };
+            self.objects.diff_indexes(*old, *new, each).map_err(Error::store)?;
+        }
+        // the paths of all changed packages are held in memory; making the index anew is then cheaper anyhow
+        if changed.len() as u64 > total / 2 + 100 {
+            return Ok(Edited::NotPossible);
+        }
+        let mut missing = BTreeSet::new();
+        let before = self.owners(&previous.packages, &changed, &mut missing)?;
+        if !missing.is_empty() {
+            // a .deb that is gone took its list with it
+            return Ok(Edited::NotPossible);
+        }
+        let after = self.owners(packages, &changed, &mut missing)?;
+        check_missing(missing)?;
+        let root = self.objects.root_or_empty(previous.root).map_err(Error::store)?;
+        let edits = self.edits(&root, &before, &after)?;
+        let root = blocks::edit(&PathBlocks(self.objects), &root, &edits)?;
+        self.objects.put_root(&root).map(Edited::To).map_err(Error::store)
+    }
+
+    /// The paths of all versions of these packages in all of the indexes.
+    fn owners(
+        &self,
+        packages: &[(IndexId, Option<RootId>)],
+        names: &BTreeSet<Vec<u8>>,
+        missing: &mut BTreeSet<MissingFileList>,
+    ) -> Result<Owners, Error> {
+        let mut owners = Owners::new();
+        for (index, root) in packages {
+            let root = self.objects.root_or_empty(*root).map_err(Error::store)?;
+            let mut reader = Reader::new(self.objects, &root);
+            for name in names {
+                let Some(block) = reader.block_of(name)? else { continue };
+                for item in block.items().filter(|item| group(item.key) == name.as_slice()) {
+                    let listed = read_stanza(index, item)?;
+                    let Some(paths) = self.paths(&listed.deb.sha256)? else {
+                        missing.insert(listed.deb);
+                        continue;
+                    };
+                    for path in paths {
+                        owners.entry(path).or_default().insert(listed.owner.clone());
+                    }
+                }
+            }
+        }
+        Ok(owners)
+    }
+
+    fn edits(&self, root: &Root, before: &Owners, after: &Owners) -> Result<BTreeMap<Vec<u8>, Option<Item>>, Error> {
+        let none = BTreeSet::new();
+        let mut reader = Reader::new(self.objects, root);
+        let mut edits = BTreeMap::new();
+        let paths: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
+        for path in paths {
+            let (old, new) = (before.get(path).unwrap_or(&none), after.get(path).unwrap_or(&none));
+            if old == new {
+                continue;
+            }
+            let block = reader.block_of(path)?;
+            let mut owners = match block.and_then(|block| block.find(path)) {
+                Some(item) => read_line(item),
+                None => BTreeSet::new(),
+            };
+            owners.retain(|owner| !old.contains(owner));
+            owners.extend(new.iter().cloned());
+            let item = (!owners.is_empty()).then(|| line(path.clone(), owners.iter().collect()));
+            edits.insert(path.clone(), item);
+        }
+        Ok(edits)
+    }
+
+    /// The paths in a .deb that a line can carry.
+    fn paths(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let mut paths = (self.file_lists)(deb).map_err(Error::store)?;
+        if let Some(paths) = &mut paths {
+            // a line end would forge an entry, and a key ends its group at a NUL
+            paths.retain(|path| !path.is_empty() && !path.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)));
+        }
+        Ok(paths)
+    }
+}
+
+fn check_missing(missing: BTreeSet<MissingFileList>) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::FileListsMissing {
+        packages: missing.into_iter().collect(),
+    })
+}
+
+/// Reads the blocks of an index that ascending keys fall in, each once.
+struct Reader<'a> {
+    objects: &'a Objects,
+    root: &'a Root,
+    last: Option<(BlockId, Block)>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(objects: &'a Objects, root: &'a Root) -> Self {
+        Self {
+            objects,
+            root,
+            last: None,
+        }
+    }
+
+    fn block_of(&mut self, name: &[u8]) -> Result<Option<&Block>, Error> {
+        let Some(at) = self.root.block_of_group(name) else {
+            return Ok(None);
+        };
+        if self.last.as_ref().is_none_or(|(id, _)| *id != at.block) {
+            let block = self.objects.block(&at.block).map_err(Error::store)?;
+            self.last = Some((at.block, block));
+        }
+        Ok(self.last.as_ref().map(|(_, block)| block))
+    }
+}
+
+fn read_stanza(index: &IndexId, item: ItemRef<'_>) -> Result<Listed, Error> {
+    let package = group(item.key);
+    let (mut section, mut path, mut sha256) = (&b""[..], None, None);
+    for field in stanza::fields(item.text).map_while(Result::ok) {
+        let text = std::str::from_utf8(field.value).ok();
+        if field.name.eq_ignore_ascii_case("Section") {
+            section = field.value;
+        } else if field.name.eq_ignore_ascii_case("Filename") {
+            path = text.and_then(|text| ArchivePath::new(text).ok());
+        } else if field.name.eq_ignore_ascii_case("SHA256") {
+            sha256 = text.and_then(|text| text.parse().ok());
+        }
+    }
+    let (Some(path), Some(sha256)) = (path, sha256) else {
+        return Err(Error::Stanza {
+            index: index.clone(),
+            package: String::from_utf8_lossy(package).into_owned(),
+        });
+    };
+    // a section with a blank or comma in it would end the entry
+    let is_word = section.iter().all(|byte| byte.is_ascii_graphic() && *byte != b',');
+    Ok(Listed {
+        owner: Owner {
+            package: package.to_vec(),
+            section: if is_word { section.to_vec() } else { Vec::new() },
+        },
+        deb: MissingFileList { path, sha256 },
+    })
+}
+
+fn line(path: Vec<u8>, owners: BTreeSet<&Owner>) -> Item {
+    let mut text = [&path, SEPARATOR].concat();
+    for (number, owner) in owners.into_iter().enumerate() {
+        if number > 0 {
+            text.push(b',');
+        }
+        if !owner.section.is_empty() {
+            text.extend_from_slice(&owner.section);
+            text.push(b'/');
+        }
+        text.extend_from_slice(&owner.package);
+    }
+    text.push(b'\n');
+    Item {
+        key: path,
+        meta: Vec::new(),
+        text,
+    }
+}
+
+fn read_line(item: ItemRef<'_>) -> BTreeSet<Owner> {
+    let line = item.text.strip_suffix(b"\n").unwrap_or(item.text);
+    let words = line.get(item.key.len() + SEPARATOR.len()..).unwrap_or_default();
+    let owner = |word: &[u8]| {
+        let slash = memchr::memrchr(b'/', word);
+        let (section, package) = slash.map_or((&[][..], word), |at| (word.split_at(at).0, word.split_at(at + 1).1));
+        Owner {
+            package: package.to_vec(),
+            section: section.to_vec(),
+        }
+    };
+    words.split(|byte| *byte == b',').map(owner).collect()
+}

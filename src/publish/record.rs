@@ -1,0 +1,160 @@
+//! What is known of the published state of a distribution: enough to tell what a new state shares with it, and to keep
+//! what clients of earlier states may still ask for. The store keeps it as opaque bytes; one that is lost or cannot be
+//! read costs work, not correctness: everything is then written anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::parts::Part;
+use crate::conf::distribution::Distribution;
+use crate::model::{ArchivePath, FileDigests, IndexId, Sha256};
+use crate::store::{RootId, Snapshot};
+
+/// Raised whenever the meaning of a record changes.
+const FORMAT: u32 = 1;
+
+/// The published state of a distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    format: u32,
+    /// How many states were published before this one.
+    pub state: u64,
+    /// When, in Unix seconds.
+    pub published_at: i64,
+    /// Until when clients take it, in Unix seconds; None: for ever.
+    pub valid_until: Option<i64>,
+    /// The SHA-256 of Release.
+    pub release: Sha256,
+    /// The heads that were published. An index that had none was published empty.
+    pub heads: BTreeMap<IndexId, RootId>,
+    /// All files that Release lists, Release itself and its signatures, by their path below the distribution.
+    pub files: BTreeMap<ArchivePath, PublishedFile>,
+    /// Symbolic links below the distribution.
+    pub links: BTreeSet<ArchivePath>,
+    /// The Contents indexes by the path of their plain form.
+    pub contents: BTreeMap<ArchivePath, DerivedContents>,
+    /// The files below by-hash directories.
+    pub by_hash: BTreeMap<ArchivePath, LastUse>,
+}
+
+/// One published file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedFile {
+    /// Its size and digests.
+    pub content: FileDigests,
+    /// The index that it holds; None for an empty index and for files that are no index.
+    pub root: Option<RootId>,
+    /// Whether it is a file; a plain form may just be listed.
+    pub on_disk: bool,
+    /// What a compressed form is put together from.
+    pub parts: Vec<Part>,
+}
+
+/// A Contents index and what it was derived from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DerivedContents {
+    /// The indexes of packages, with their roots then.
+    pub packages: Vec<(IndexId, Option<RootId>)>,
+    /// The index of paths; None if there is no path.
+    pub root: Option<RootId>,
+}
+
+/// Until when a by-hash file was current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUse {
+    /// The last state that listed its content.
+    pub state: u64,
+    /// When the first state without it was published, in Unix seconds; None as long as it is current.
+    pub until: Option<i64>,
+}
+
+impl Published {
+    /// The record of the state after `previous`, as yet without files.
+    pub(super) fn new(previous: Option<&Self>, published_at: i64, release: &str) -> Self {
+        Self {
+            format: FORMAT,
+            state: previous.map_or(0, |previous| previous.state.saturating_add(1)),
+            published_at,
+            valid_until: None,
+            release: Sha256::of(release.as_bytes()),
+            heads: BTreeMap::new(),
+            files: BTreeMap::new(),
+            links: BTreeSet::new(),
+            contents: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+        }
+    }
+
+    /// Reads a record; None if it is damaged or of another version.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let record: Self = serde_json::from_slice(bytes).ok()?;
+        (record.format == FORMAT).then_some(record)
+    }
+
+    /// The bytes that the store keeps.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// The roots that must be kept for as long as this record is.
+    #[must_use]
+    pub fn keeps(&self) -> Vec<RootId> {
+        let mut roots: BTreeSet<RootId> = self.heads.values().copied().collect();
+        for contents in self.contents.values() {
+            roots.extend(contents.root);
+            roots.extend(contents.packages.iter().filter_map(|(_, root)| *root));
+        }
+        roots.into_iter().collect()
+    }
+}
+
+impl PublishedFile {
+    /// A file that is no index.
+    pub(super) fn plain(content: FileDigests) -> Self {
+        Self {
+            content,
+            root: None,
+            on_disk: true,
+            parts: Vec::new(),
+        }
+    }
+}
+
+impl LastUse {
+    /// What is kept of a by-hash file that is not of the new state; None if its time is over.
+    pub(super) fn kept(self, state: u64, now: i64, retain_seconds: i64) -> Option<Self> {
+        let until = self.until.unwrap_or(now);
+        let is_recent = state.saturating_sub(self.state) < KEPT_STATES || until.saturating_add(retain_seconds) > now;
+        let until = Some(until);
+        is_recent.then_some(Self { until, ..self })
+    }
+}
+
+/// How many states' by-hash files stay however old they are, the newest included.
+const KEPT_STATES: u64 = 3;
+
+/// The heads of a distribution's indexes.
+pub(super) fn heads_of(distribution: &Distribution, snapshot: &Snapshot) -> BTreeMap<IndexId, RootId> {
+    distribution
+        .indexes()
+        .into_iter()
+        .filter_map(|index| snapshot.head(&index).map(|root| (index, root)))
+        .collect()
+}
+
+/// Whether the archive's state differs from what is published of this distribution. One that never had a package is not
+/// owed until it is asked for.
+#[must_use]
+pub fn needs_publishing(snapshot: &Snapshot, distribution: &Distribution, published: Option<&Published>) -> bool {
+    let heads = heads_of(distribution, snapshot);
+    match published {
+        _ if !distribution.export => false,
+        None => !heads.is_empty(),
+        Some(published) => published.heads != heads,
+    }
+}

@@ -1,0 +1,185 @@
+//! Signs the Release file of a tree that is not yet live: with keys, or by the script that `SignWith: ! script` names.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::Error;
+use crate::fsio::{self, AtPath};
+
+/// Longest signature that is taken: hundreds of keys would fit.
+const MAX_SIGNED_BYTES: u64 = 64 << 20;
+/// How much of what a script says is repeated in an error.
+const MAX_SAID_BYTES: u64 = 4 << 10;
+
+/// The script that signs, and what it is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Script<'a> {
+    pub(super) program: &'a Path,
+    pub(super) environment: &'a [(OsString, OsString)],
+    pub(super) patience: Duration,
+}
+
+/// What a script made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Signed {
+    pub(super) in_release: Vec<u8>,
+    pub(super) release_gpg: Option<Vec<u8>>,
+}
+
+/// Runs the script as reprepro does, `script Release.new InRelease.new Release.gpg.new`, and takes what it made. The
+/// script must make an InRelease, may make a Release.gpg, and neither may be empty.
+pub(super) fn run_script(script: Script<'_>, directory: &Path, release: &[u8]) -> Result<Signed, Error> {
+    let place = |name: &str| directory.join(name);
+    let [unsigned, in_release, release_gpg, said] =
+        ["Release.new", "InRelease.new", "Release.gpg.new", ".sign-output"].map(place);
+    fsio::write_new(&unsigned, release)?;
+    let failed = |problem: String| Error::Script {
+        program: script.program.to_owned(),
+        problem,
+    };
+    fsio::write_new(&said, b"")?;
+    let output = File::options().append(true).open(&said).at("open", &said)?;
+    let second = output.try_clone().at("open", &said)?;
+    let child = Command::new(script.program)
+        .args([&unsigned, &in_release, &release_gpg])
+        .envs(script.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(second)
+        .process_group(0)
+        .spawn()
+        .at("run", script.program)?;
+    let status = wait(child, script.patience).at("wait for", script.program)?;
+    match status {
+        Some(status) if status.success() => {}
+        Some(status) => return Err(failed(format!("it ended with {status}{}", repeat(&said)))),
+        None => {
+            let seconds = script.patience.as_secs();
+            return Err(failed(format!("it did not end within {seconds} s{}", repeat(&said))));
+        }
+    }
+    let in_release_bytes = take(&in_release, script.program)?
+        .ok_or_else(|| failed(format!("it made no InRelease.new{}", repeat(&said))))?;
+    let release_gpg_bytes = take(&release_gpg, script.program)?;
+    for path in [&unsigned, &in_release, &release_gpg, &said] {
+        fsio::remove_if_there(path)?;
+    }
+    Ok(Signed {
+        in_release: in_release_bytes,
+        release_gpg: release_gpg_bytes,
+    })
+}
+
+fn take(path: &Path, program: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let bytes = fsio::read_if_there(path, MAX_SIGNED_BYTES)?;
+    if bytes.as_ref().is_some_and(Vec::is_empty) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        return Err(Error::Script {
+            program: program.to_owned(),
+            problem: format!("it left an empty {name}"),
+        });
+    }
+    Ok(bytes)
+}
+
+/// What the script said, as the end of a sentence.
+fn repeat(said: &Path) -> String {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    // what cannot be read is left out: the error to tell is another
+    let _ = File::open(said).and_then(|file| file.take(MAX_SAID_BYTES).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let text: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.is_empty() { text } else { format!(": {text}") }
+}
+
+/// How the child ended; None if it had to be killed, with all that it started.
+fn wait(mut child: Child, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let waited = started.elapsed();
+        if waited >= patience {
+            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                // the group is gone when the child ended just now
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(pause.min(patience - waited));
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn run(script: &str, patience: Duration) -> (Result<Signed, Error>, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let (program, tree) = (directory.path().join("sign"), directory.path().join("tree"));
+        fsio::write_new(&program, format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fsio::create_dir_all(&tree).unwrap();
+        let environment = [("KEY".into(), "k1".into())];
+        let script = Script {
+            program: &program,
+            environment: &environment,
+            patience,
+        };
+        let signed = run_script(script, &tree, b"Codename: t\n");
+        let left = std::fs::read_dir(&tree)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        (signed, left)
+    }
+
+    #[test]
+    fn the_script_gets_three_names_and_its_files_are_taken() {
+        let (signed, left) = run(
+            "(echo $KEY; cat \"$1\") > \"$2\"; echo gpg > \"$3\"",
+            Duration::from_secs(20),
+        );
+        let signed = signed.unwrap();
+        assert_eq!(signed.in_release, b"k1\nCodename: t\n");
+        assert_eq!(signed.release_gpg.as_deref(), Some(&b"gpg\n"[..]));
+        assert_eq!(left, [""; 0]);
+        assert_eq!(run("cp $1 $2", Duration::from_secs(20)).0.unwrap().release_gpg, None);
+    }
+
+    #[test]
+    fn a_script_that_fails_is_an_error_that_says_how() {
+        let problem = |script: &str, patience| match run(script, patience).0 {
+            Err(Error::Script { problem, .. }) => problem,
+            other => panic!("{other:?}"),
+        };
+        let soon = Duration::from_secs(20);
+        assert_eq!(
+            problem("echo no key >&2; exit 3", soon),
+            "it ended with exit status: 3: no key"
+        );
+        assert_eq!(problem("echo x > $3", soon), "it made no InRelease.new");
+        assert_eq!(problem(": > $2", soon), "it left an empty InRelease.new");
+        assert_eq!(problem("echo x > $2; : > $3", soon), "it left an empty Release.gpg.new");
+        let begun = Instant::now();
+        assert!(problem("sleep 60", Duration::from_millis(300)).starts_with("it did not end within"));
+        assert!(begun.elapsed() < Duration::from_secs(30));
+    }
+}
