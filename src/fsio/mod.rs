@@ -2,6 +2,7 @@
 //! swap, lock file. Every error names its path; nothing here knows what a package is.
 
 pub mod lock;
+pub mod process;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -43,17 +44,20 @@ impl Error {
     }
 }
 
+/// The result of a file operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
 /// Gives an I/O result its path: `fs::read(p).at("read", p)?`.
 pub trait AtPath<T> {
     /// The same result, the error with what was tried and where.
     ///
     /// # Errors
     /// The error that was there.
-    fn at(self, doing: &'static str, path: &Path) -> Result<T, Error>;
+    fn at(self, doing: &'static str, path: &Path) -> Result<T>;
 }
 
-impl<T, E: Into<io::Error>> AtPath<T> for Result<T, E> {
-    fn at(self, doing: &'static str, path: &Path) -> Result<T, Error> {
+impl<T, E: Into<io::Error>> AtPath<T> for std::result::Result<T, E> {
+    fn at(self, doing: &'static str, path: &Path) -> Result<T> {
         self.map_err(|source| Error {
             doing,
             path: path.to_owned(),
@@ -66,7 +70,7 @@ impl<T, E: Into<io::Error>> AtPath<T> for Result<T, E> {
 ///
 /// # Errors
 /// The file cannot be read, or is longer; a longer file is never cut.
-pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, Error> {
+pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let file = File::open(path).at("open", path)?;
     let metadata = file.metadata().at("read", path)?;
     if !metadata.is_file() {
@@ -84,7 +88,7 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// As [`read_limited`], but for a file that is not there.
-pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
+pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
     match read_limited(path, limit_bytes) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -96,7 +100,7 @@ pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, E
 ///
 /// # Errors
 /// The directory is missing or cannot be written.
-pub fn temp_file(directory: &Path) -> Result<tempfile::NamedTempFile, Error> {
+pub fn temp_file(directory: &Path) -> Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".tmp-")
         .permissions(fs::Permissions::from_mode(0o666))
@@ -108,7 +112,7 @@ pub fn temp_file(directory: &Path) -> Result<tempfile::NamedTempFile, Error> {
 ///
 /// # Errors
 /// The directory is missing or full, or cannot be written; `path` is then what it was.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = parent(path);
     let mut file = temp_file(directory)?;
     file.write_all(bytes).at("write", path)?;
@@ -123,7 +127,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 ///
 /// # Errors
 /// The file exists, or cannot be written.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -145,7 +149,7 @@ pub fn parent(path: &Path) -> &Path {
 ///
 /// # Errors
 /// One of them cannot be made.
-pub fn create_dir_all(path: &Path) -> Result<(), Error> {
+pub fn create_dir_all(path: &Path) -> Result<()> {
     fs::create_dir_all(path).at("create the directory", path)
 }
 
@@ -153,7 +157,7 @@ pub fn create_dir_all(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// The directory cannot be opened or synced.
-pub fn sync_dir(path: &Path) -> Result<(), Error> {
+pub fn sync_dir(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .at("sync the directory", path)
@@ -163,7 +167,7 @@ pub fn sync_dir(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// The directory cannot be opened, or the file system reports an error.
-pub fn sync_filesystem(directory: &Path) -> Result<(), Error> {
+pub fn sync_filesystem(directory: &Path) -> Result<()> {
     let handle = File::open(directory).at("open", directory)?;
     rustix::fs::syncfs(&handle).at("sync the file system of", directory)
 }
@@ -172,7 +176,7 @@ pub fn sync_filesystem(directory: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// Neither is possible.
-pub fn link_or_copy(from: &Path, to: &Path) -> Result<(), Error> {
+pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error).at("link", from),
@@ -195,7 +199,7 @@ pub enum Swapped {
 ///
 /// # Errors
 /// The system refuses for another reason than that it cannot exchange.
-pub fn swap_directory(new: &Path, live: &Path) -> Result<Swapped, Error> {
+pub fn swap_directory(new: &Path, live: &Path) -> Result<Swapped> {
     match rustix::fs::renameat_with(CWD, new, CWD, live, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(Swapped::Exchanged),
         Err(rustix::io::Errno::NOENT) => {
@@ -213,7 +217,7 @@ pub fn swap_directory(new: &Path, live: &Path) -> Result<Swapped, Error> {
 ///
 /// # Errors
 /// The file is there and cannot be removed.
-pub fn remove_if_there(path: &Path) -> Result<(), Error> {
+pub fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
         _ => Ok(()),
@@ -224,7 +228,7 @@ pub fn remove_if_there(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// Something in it cannot be removed.
-pub fn remove_tree(path: &Path) -> Result<(), Error> {
+pub fn remove_tree(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove the directory", path),
         _ => Ok(()),

@@ -275,6 +275,19 @@ impl Promise {
         broken
     }
 
+    /// Whether no file can keep both promises.
+    #[must_use]
+    pub fn contradicts(&self, other: &Self) -> bool {
+        fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.zip(other).is_some_and(|(one, other)| one != other)
+        }
+        differ(self.size_bytes, other.size_bytes)
+            || differ(self.md5, other.md5)
+            || differ(self.sha1, other.sha1)
+            || differ(self.sha256, other.sha256)
+            || differ(self.sha512, other.sha512)
+    }
+
     /// Adds one promised digest, given as text of the kind's field.
     ///
     /// # Errors
