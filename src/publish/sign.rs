@@ -2,14 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::unix::process::CommandExt;
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process_group};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::Error;
+use crate::fsio::process::run_limited;
 use crate::fsio::{self, AtPath};
 
 /// Longest signature that is taken: hundreds of keys would fit.
@@ -46,23 +45,21 @@ pub(super) fn run_script(script: Script<'_>, directory: &Path, release: &[u8]) -
     fsio::write_new(&said, b"")?;
     let output = File::options().append(true).open(&said).at("open", &said)?;
     let second = output.try_clone().at("open", &said)?;
-    let child = Command::new(script.program)
+    let mut command = Command::new(script.program);
+    command
         .args([&unsigned, &in_release, &release_gpg])
         .envs(script.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(output)
-        .stderr(second)
-        .process_group(0)
-        .spawn()
-        .at("run", script.program)?;
-    let status = wait(child, script.patience).at("wait for", script.program)?;
-    match status {
-        Some(status) if status.success() => {}
-        Some(status) => return Err(failed(format!("it ended with {status}{}", repeat(&said)))),
-        None => {
-            let seconds = script.patience.as_secs();
-            return Err(failed(format!("it did not end within {seconds} s{}", repeat(&said))));
+        .stderr(second);
+    let status = match run_limited(&mut command, script.patience) {
+        Err(error) if error.kind() == ErrorKind::TimedOut => {
+            return Err(failed(format!("it {error}{}", repeat(&said))));
         }
+        ended => ended.at("run", script.program)?,
+    };
+    if !status.success() {
+        return Err(failed(format!("it ended with {status}{}", repeat(&said))));
     }
     let in_release_bytes = take(&in_release, script.program)?
         .ok_or_else(|| failed(format!("it made no InRelease.new{}", repeat(&said))))?;
@@ -103,31 +100,10 @@ fn repeat(said: &Path) -> String {
     if text.is_empty() { text } else { format!(": {text}") }
 }
 
-/// How the child ended; None if it had to be killed, with all that it started.
-fn wait(mut child: Child, patience: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(2);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        let waited = started.elapsed();
-        if waited >= patience {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                // the group is gone when the child ended just now
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(pause.min(patience - waited));
-        pause = (pause * 2).min(Duration::from_millis(100));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Instant;
 
     use super::*;
 
@@ -179,7 +155,9 @@ mod tests {
         assert_eq!(problem(": > $2", soon), "it left an empty InRelease.new");
         assert_eq!(problem("echo x > $2; : > $3", soon), "it left an empty Release.gpg.new");
         let begun = Instant::now();
-        assert!(problem("sleep 60", Duration::from_millis(300)).starts_with("it did not end within"));
+        assert!(
+            problem("sleep 60", Duration::from_millis(300)).starts_with("it did not end within 0 s and was killed")
+        );
         assert!(begun.elapsed() < Duration::from_secs(30));
     }
 }
