@@ -10,8 +10,8 @@ use super::error::DowngradedPackage;
 use super::notify::Cause;
 use super::plan::{Addition, Decision, Plan, Planned};
 use super::query::{self, Found, Selection};
-use super::session::{Outcome, Session, Told, versions_there};
-use super::{Error, Result};
+use super::session::{Outcome, Session, Told};
+use super::{Error, Result, archiving};
 
 /// Which packages to copy.
 #[derive(Debug, Clone)]
@@ -109,8 +109,7 @@ fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, foun
         let Some(package) = snapshot.package(&index, &entry.name, &entry.version)? else {
             continue;
         };
-        let there = || versions_there(snapshot, &target, &entry.name);
-        match planned.add(&target, package, (addition, to.limit), there)? {
+        match archiving::add(&archive.conf, snapshot, &mut planned, (&target, package), addition)? {
             Decision::WouldDowngrade { has } => downgraded.push(DowngradedPackage {
                 index: target.to_string(),
                 name: entry.name.to_string(),

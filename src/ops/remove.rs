@@ -33,15 +33,33 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
     archive.check_restriction(&[distribution])?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
-    let selector = Selector { archive, snapshot: store.snapshot()?, distribution };
+    let selector = Selector {
+        archive,
+        snapshot: store.snapshot()?,
+        distribution,
+    };
     let (found, track_edits) = match unwanted {
         Unwanted::Names(names) => (selector.by_name(names)?, Vec::new()),
         Unwanted::Sources(sources) => selector.by_source(sources)?,
         Unwanted::Matching(glob) => (selector.find(&Selection::Matching(glob.clone()))?, Vec::new()),
     };
-    let plan = Plan { changes: plan_removal(&found).into_changes(), track_edits, ..Plan::default() };
-    let cause = Cause { command: archive.settings.command.clone(), ..Cause::default() };
-    session.carry_out(store, plan, &Told { cause, ..Told::default() })
+    let plan = Plan {
+        changes: plan_removal(&found).into_changes(),
+        track_edits,
+        ..Plan::default()
+    };
+    let cause = Cause {
+        command: archive.settings.command.clone(),
+        ..Cause::default()
+    };
+    session.carry_out(
+        store,
+        plan,
+        &Told {
+            cause,
+            ..Told::default()
+        },
+    )
 }
 
 /// Finds what is to go.
@@ -53,7 +71,12 @@ struct Selector<'a> {
 
 impl Selector<'_> {
     fn find(&self, selection: &Selection) -> Result<Vec<Found>> {
-        query::find(&self.snapshot, self.distribution, &self.archive.settings.restriction, selection)
+        query::find(
+            &self.snapshot,
+            self.distribution,
+            &self.archive.settings.restriction,
+            selection,
+        )
     }
 
     fn by_name(&self, names: &[(PackageName, Option<Version>)]) -> Result<Vec<Found>> {
@@ -91,7 +114,10 @@ impl Selector<'_> {
         }
         if found.is_empty() && track_edits.is_empty() {
             let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
-            let message = format!("Nothing to do as no package with source '{}' found!", names.join("', '"));
+            let message = format!(
+                "Nothing to do as no package with source '{}' found!",
+                names.join("', '")
+            );
             self.archive.reporter.note(&message);
         }
         Ok((found, track_edits))

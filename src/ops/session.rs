@@ -9,7 +9,7 @@ use crate::conf::ExportMode;
 use crate::conf::distribution::Distribution;
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{DigestKind, Entry, IndexId, PackageName, PoolFile, Promise, SourceName};
+use crate::model::{DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
 use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
@@ -281,18 +281,14 @@ pub fn script_directories(archive: &Archive<'_>) -> Vec<(&'static str, PathBuf)>
     ]
 }
 
-/// The index entry of `package` as it is now in `snapshot`, with its text: what planning an addition asks for.
+/// The versions of a package that an index has: what planning an addition asks for.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<(Entry, Vec<u8>)>> {
+pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<ListedPackage>> {
     let mut there = Vec::new();
     for entry in snapshot.find(index, name)? {
-        let text = snapshot
-            .package(index, name, &entry.version)?
-            .map(|package| package.text)
-            .unwrap_or_default();
-        there.push((entry, text));
+        there.extend(snapshot.package(index, name, &entry.version)?);
     }
     Ok(there)
 }
