@@ -1,6 +1,5 @@
 //! Several versions of a package in one index: `Limit` keeps them, `Archive` takes what it pushes out, and commands can
 //! name one of them.
-#![expect(clippy::disallowed_methods, reason = "test fixtures need no atomic writes")]
 
 mod support;
 
@@ -36,8 +35,14 @@ fn a_limit_of_two_keeps_two_and_the_archive_takes_the_rest() -> TestResult {
     for version in ["1.0", "1.1", "1.10", "1.2"] {
         include(&env, version)?;
     }
-    assert_eq!(env.list("new"), "new|main|amd64: hello 1.10\nnew|main|amd64: hello 1.2\n");
-    assert_eq!(env.list("old"), "old|main|amd64: hello 1.1\nold|main|amd64: hello 1.0\n");
+    assert_eq!(
+        env.list("new"),
+        "new|main|amd64: hello 1.10\nnew|main|amd64: hello 1.2\n"
+    );
+    assert_eq!(
+        env.list("old"),
+        "old|main|amd64: hello 1.1\nold|main|amd64: hello 1.0\n"
+    );
     let ls = env.run(["ls", "hello"]).ok().stdout;
     assert_eq!(
         ls,
@@ -56,7 +61,10 @@ fn one_version_can_be_removed_and_an_older_one_comes_in_where_there_is_room() ->
     let _ = env.run(["remove", "new", "hello=1.1"]).ok();
     assert_eq!(env.list("new"), "new|main|amd64: hello 1.0\n");
     include(&env, "0.9")?;
-    assert_eq!(env.list("new"), "new|main|amd64: hello 1.0\nnew|main|amd64: hello 0.9\n");
+    assert_eq!(
+        env.list("new"),
+        "new|main|amd64: hello 1.0\nnew|main|amd64: hello 0.9\n"
+    );
     assert_eq!(env.list("old"), "");
     env.assert_verified("new")
 }

@@ -48,14 +48,12 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
         from: Some(from.codename.to_string()),
         ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        cause,
+        about: Some(to.codename.clone()),
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
 }
 
 fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wanted: &Wanted) -> Result<Vec<Found>> {

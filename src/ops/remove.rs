@@ -52,14 +52,12 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         command: archive.settings.command.clone(),
         ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        cause,
+        about: Some(distribution.codename.clone()),
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
 }
 
 /// Finds what is to go.

@@ -9,7 +9,7 @@ use crate::conf::ExportMode;
 use crate::conf::distribution::Distribution;
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
+use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
 use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
@@ -40,6 +40,8 @@ pub struct Told {
     pub cause: Cause,
     /// Accepted .changes files.
     pub accepted: Vec<AcceptedChanges>,
+    /// The distribution that the command is about: `--export=lookedat` publishes it even if it did not change.
+    pub about: Option<Codename>,
 }
 
 impl<'a> Session<'a> {
@@ -112,14 +114,12 @@ impl<'a> Session<'a> {
     pub fn finish(&self, changes: &[Change], told: &Told) -> Result<()> {
         let published = match self.archive.settings.options.export.unwrap_or_default() {
             ExportMode::Never | ExportMode::SilentNever => Ok(()),
-            _ => export::publish_owed(self),
+            ExportMode::Changed => export::publish_owed(self, None),
+            ExportMode::LookedAt | ExportMode::Force => export::publish_owed(self, told.about.as_ref()),
         };
         self.tell(changes, told);
         published?;
-        garbage::collect(self)?;
-        // an empty spool is no use to anybody, and a file that is in use there is our own
-        fsio::remove_tree(&self.spool_directory())?;
-        Ok(())
+        garbage::collect(self)
     }
 
     fn tracking_edits(&self, store: &Store, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<TrackEdit>> {
@@ -263,6 +263,14 @@ impl<'a> Session<'a> {
             faults.extend(accepted.flat_map(|accepted| writer.announce_changes(accepted)));
             faults.iter().for_each(|fault| self.archive.reporter.warning(fault));
         }
+    }
+}
+
+impl Drop for Session<'_> {
+    /// Removes the spool: what is still in it came in for nothing. A spool that cannot be removed now is removed by the
+    /// next command that needs one.
+    fn drop(&mut self) {
+        let _ = fsio::remove_tree(&self.spool_directory());
     }
 }
 

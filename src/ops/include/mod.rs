@@ -337,6 +337,7 @@ impl<'a> Batch<'a> {
             Told {
                 cause,
                 accepted: self.accepted,
+                about: Some(self.distribution.codename.clone()),
             },
             self.results,
         )
