@@ -109,7 +109,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))
-            .unwrap_or_else(|| "unknown".into()),
+            .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())),
         command: command.to_owned(),
         command_line: format!("aptrepo {}", words.join(" ")),
     }
