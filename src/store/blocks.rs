@@ -206,8 +206,9 @@ impl Block {
 /// The encoding of a block's table.
 ///
 /// # Errors
-/// Memory runs out.
+/// The keys are not in ascending order.
 pub fn encode_rows(rows: &[Row]) -> Result<Vec<u8>, CodecError> {
+    check_order("block table", rows.iter().map(|row| row.key.as_slice()))?;
     let forms: Vec<RowForm<'_>> = rows
         .iter()
         .map(|row| RowForm(&row.key, &row.meta, row.text_bytes))
@@ -293,8 +294,9 @@ impl Root {
     /// The encoding whose SHA-256 is the root's name.
     ///
     /// # Errors
-    /// Memory runs out.
+    /// The blocks are not in ascending order.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        check_order("root", self.blocks.iter().map(|at| at.first_key.as_slice()))?;
         let forms: Vec<BlockRefForm<'_>> = self
             .blocks
             .iter()

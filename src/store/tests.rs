@@ -805,3 +805,20 @@ fn a_dump_that_is_cut_off_or_changed_is_refused() {
     }
     assert!(copy.database().snapshot().unwrap().heads().is_empty());
 }
+
+#[test]
+fn items_out_of_order_make_no_index() {
+    let objects = Objects::at(tempfile::tempdir().unwrap().path());
+    let item = |key: &str| {
+        let (meta, text) = (vec![], b"x".to_vec());
+        Ok(blocks::Item {
+            key: key.into(),
+            meta,
+            text,
+        })
+    };
+    // `g190` starts a block, so both the order in a block and that of blocks is seen
+    for keys in [["b", "a"], ["g190", "a"], ["z", "g190"], ["a", "a"]] {
+        assert!(objects.build_index(keys.into_iter().map(item)).is_err(), "{keys:?}");
+    }
+}
