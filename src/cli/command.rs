@@ -97,6 +97,10 @@ pub enum Command {
     DumpReferences,
     /// Call the notifiers for every package that is there
     RerunNotifiers(Distributions),
+    /// Write the whole state of the archive as text to stdout
+    Dump,
+    /// Read the state that `dump` wrote, from stdin, into an empty database
+    Load,
 
     /// Print the tracking data of distributions
     DumpTracks(Distributions),

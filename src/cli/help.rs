@@ -43,6 +43,7 @@ Look after it:
   deleteunreferenced  Delete them
   dumpreferences    List what refers to each pool file
   rerunnotifiers    Call the notifiers for every package that is there
+  dump, load        Write the whole state as text; read it into an empty database
 
 Tracking:
   dumptracks        Print the tracking data of distributions

@@ -13,7 +13,7 @@ use crate::ops::copy::Wanted;
 use crate::ops::query::{self, ListRow, Selection};
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
-use crate::ops::{self, Archive, Reporter, check, copy, export, garbage, include, remove, rerun, tracks};
+use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
 use crate::serve;
 
 use super::command::{self, Command, CommandLine};
@@ -414,6 +414,8 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
         }
         Command::DumpReferences => answer::lines(query::references(archive)?)?,
         Command::RerunNotifiers(arguments) => rerun::rerun_notifiers(archive, &arguments.distributions)?,
+        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
+        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
         Command::ListCodenames => {
             answer::lines(
                 archive

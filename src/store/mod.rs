@@ -5,6 +5,8 @@
 //! tables that are brought up to the journal when the store is opened next.
 
 pub mod blocks;
+mod dump;
+pub mod edit;
 mod error;
 mod garbage;
 mod journal;
@@ -160,8 +162,7 @@ fn check_format(directory: &Path) -> Result<()> {
         return match fs::read_dir(directory).at("read the directory", directory) {
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error.into()),
-            // `lock` is there before `version` is
-            Ok(entries) => match entries.flatten().find(|entry| entry.file_name() != "lock") {
+            Ok(entries) => match entries.flatten().find(|entry| !is_of_first_lock(entry)) {
                 None => Ok(()),
                 Some(_) => Err(Error::NoDatabase { path: path() }),
             },
@@ -176,6 +177,12 @@ fn check_format(directory: &Path) -> Result<()> {
             known: FORMAT,
         }),
     }
+}
+
+/// Whether a file can be there before `version` is: the lock, or what a crash left of writing `version`.
+fn is_of_first_lock(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    name == "lock" || name.to_string_lossy().starts_with(".tmp-")
 }
 
 /// The right to write, until it and all that was opened with it are dropped.

@@ -95,6 +95,10 @@ impl Store {
         self.state.borrow().heads.get(head).copied()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.borrow().heads.is_empty()
+    }
+
     pub(super) fn all_roots(&self) -> BTreeSet<RootId> {
         self.state.borrow().heads.values().copied().collect()
     }
