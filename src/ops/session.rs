@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
     pub fn open(&self) -> Result<Store> {
         let store = self.guard.open()?;
         self.guard
-            .repairs()
+            .take_repairs()
             .iter()
             .for_each(|repair| self.archive.reporter.warning(repair));
         Ok(store)

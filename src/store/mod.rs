@@ -274,10 +274,10 @@ impl WriteGuard {
             .push(message);
     }
 
-    /// What opening the store had to repair, for the user.
+    /// What opening the store had to repair since this was last asked, for the user.
     #[must_use]
-    pub fn repairs(&self) -> Vec<String> {
-        self.repairs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn take_repairs(&self) -> Vec<String> {
+        std::mem::take(&mut *self.repairs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -147,7 +147,7 @@ fn what_is_put_is_listed_and_found() {
     let built = store.by_source(&source).unwrap();
     assert_eq!(built.len(), 2);
     assert_eq!(built[0], (index_id(A), package("bash", "1").entry));
-    assert!(guard.repairs().is_empty());
+    assert!(guard.take_repairs().is_empty());
 }
 
 #[test]
@@ -270,7 +270,7 @@ impl Archive {
                 format!("{path} {:?} {references:?}", record.unreferenced_since)
             })
             .collect();
-        lines.extend(guard.repairs());
+        lines.extend(guard.take_repairs());
         lines.join("\n")
     }
 }
@@ -683,7 +683,7 @@ proptest! {
             let names = store.snapshot().unwrap().entries(&index_id(A)).unwrap().len();
             prop_assert_eq!(names, listed.iter().filter(|entry| entry.0 == 0).count());
         }
-        prop_assert!(guard.repairs().is_empty());
+        prop_assert!(guard.take_repairs().is_empty());
     }
 }
 
