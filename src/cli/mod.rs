@@ -4,6 +4,7 @@ mod answer;
 mod command;
 mod help;
 mod keys;
+mod look;
 mod options;
 mod run;
 mod term;

@@ -4,13 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use crate::conf::{Conf, Directories, Options, Settings as Configured};
 use crate::model::{PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
-use crate::ops::query::{self, ListRow, Selection};
+use crate::ops::query;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
 use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
@@ -19,7 +17,7 @@ use crate::serve;
 use super::command::{self, Command, CommandLine};
 use super::options::GlobalOptions;
 use super::term::Terminal;
-use super::{Error, answer, keys, unknown_command};
+use super::{Error, answer, keys, look, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -71,13 +69,16 @@ fn now() -> i64 {
 
 /// Whether a command found anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
+pub enum Done {
+    /// There was something to do.
     Something,
+    /// There was nothing to do.
     Nothing,
 }
 
 impl Done {
-    fn something_if(condition: bool) -> Self {
+    /// `Something` if the condition holds.
+    pub fn something_if(condition: bool) -> Self {
         if condition { Self::Something } else { Self::Nothing }
     }
 }
@@ -242,7 +243,7 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
             remove_packages(archive, command, json)
         }
         Command::List(_) | Command::ListMatched(_) | Command::Ls(_) | Command::LsByComponent(_) | Command::Show(_) => {
-            look(archive, command, json)
+            look::look(archive, command, json)
         }
         Command::DumpTracks(_)
         | Command::Retrack(_)
@@ -284,7 +285,7 @@ fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<
         Command::CopyMatched(arguments) => (
             arguments.destination,
             arguments.source,
-            Wanted::Matching(glob(&arguments.glob)?),
+            Wanted::Matching(look::glob(&arguments.glob)?),
         ),
         _ => return Ok(Done::Nothing),
     };
@@ -313,61 +314,10 @@ fn remove_packages(archive: &Archive<'_>, command: Command, json: bool) -> Resul
                 .collect();
             (arguments.distribution, Unwanted::Sources(names?))
         }
-        Command::RemoveMatched(arguments) => (arguments.distribution, Unwanted::Matching(glob(&arguments.glob)?)),
+        Command::RemoveMatched(arguments) => (arguments.distribution, Unwanted::Matching(look::glob(&arguments.glob)?)),
         _ => return Ok(Done::Nothing),
     };
     changed(archive, &remove::remove(archive, &distribution, &unwanted)?, json)
-}
-
-fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
-    match command {
-        Command::List(arguments) => {
-            let selection = arguments.name.map_or(Selection::All, Selection::Name);
-            list(archive, &arguments.distribution, &selection, json)
-        }
-        Command::ListMatched(arguments) => list(
-            archive,
-            &arguments.distribution,
-            &Selection::Matching(glob(&arguments.glob)?),
-            json,
-        ),
-        Command::Ls(arguments) => ls(archive, &arguments.name, false, json),
-        Command::LsByComponent(arguments) => ls(archive, &arguments.name, true, json),
-        Command::Show(arguments) => {
-            let shown = query::show(archive, &arguments.name, &arguments.distributions)?;
-            answer::rows(&shown, json)?;
-            Ok(Done::something_if(!shown.is_empty()))
-        }
-        _ => Ok(Done::Nothing),
-    }
-}
-
-fn list(archive: &Archive<'_>, name: &str, selection: &Selection, json: bool) -> Result<Done, Error> {
-    let found = query::list(archive, name, selection)?;
-    if json {
-        answer::json(&found.iter().map(ListRow::from).collect::<Vec<_>>())?;
-    } else {
-        answer::text(&query::format_list(archive, &found)?)?;
-    }
-    Ok(Done::something_if(!found.is_empty()))
-}
-
-fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool) -> Result<Done, Error> {
-    let snapshot = archive.snapshot()?;
-    let distributions = &archive.conf.distributions;
-    let rows = query::ls(
-        &snapshot,
-        distributions,
-        &archive.settings.restriction,
-        name,
-        by_component,
-    )?;
-    if json {
-        answer::json(&rows)?;
-    } else {
-        answer::text(&query::format_ls(&rows))?;
-    }
-    Ok(Done::something_if(!rows.is_empty()))
 }
 
 fn track(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
@@ -443,15 +393,6 @@ fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done,
             .for_each(|row| archive.reporter.status(&row.to_string()));
     }
     Ok(Done::something_if(!outcome.rows.is_empty()))
-}
-
-fn glob(text: &str) -> Result<GlobMatcher, Error> {
-    let glob = GlobBuilder::new(text).literal_separator(false).build();
-    let glob = glob.map_err(|error| Error::Usage {
-        problem: format!("invalid glob `{text}`: {}", error.kind()),
-        hint: None,
-    })?;
-    Ok(glob.compile_matcher())
 }
 
 /// `name` or `name=version`.

@@ -112,13 +112,16 @@ pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// What the names of temporary files begin with.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
 /// A new file of a name that nobody has yet in `directory`, with the usual mode (0666 less the umask).
 ///
 /// # Errors
 /// The directory is missing or cannot be written.
 pub fn temp_file(directory: &Path) -> Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
-        .prefix(".tmp-")
+        .prefix(TEMPORARY_PREFIX)
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(directory)
         .at("create a temporary file in", directory)

@@ -18,6 +18,7 @@ mod snapshot;
 mod tables;
 mod txn;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -157,15 +158,19 @@ fn check_format(directory: &Path) -> Result<()> {
     {
         return Err(Error::Reprepro { path: path() });
     }
+    // listed before `version` is read: what another command makes in between comes after its `version`
+    let is_ours =
+        |name: &OsStr| name == "lock" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes());
+    let is_foreign = match fs::read_dir(directory).at("read the directory", directory) {
+        Err(error) if error.is_not_found() => false,
+        Err(error) => return Err(error.into()),
+        Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
+    };
     let version = fsio::read_if_there(&directory.join("version"), 4096)?;
     let Some(version) = version else {
-        return match fs::read_dir(directory).at("read the directory", directory) {
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(entries) => match entries.flatten().find(|entry| !is_of_first_lock(entry)) {
-                None => Ok(()),
-                Some(_) => Err(Error::NoDatabase { path: path() }),
-            },
+        return match is_foreign {
+            true => Err(Error::NoDatabase { path: path() }),
+            false => Ok(()),
         };
     };
     let found = String::from_utf8_lossy(&version);
@@ -177,12 +182,6 @@ fn check_format(directory: &Path) -> Result<()> {
             known: FORMAT,
         }),
     }
-}
-
-/// Whether a file can be there before `version` is: the lock, or what a crash left of writing `version`.
-fn is_of_first_lock(entry: &fs::DirEntry) -> bool {
-    let name = entry.file_name();
-    name == "lock" || name.to_string_lossy().starts_with(".tmp-")
 }
 
 /// The right to write, until it and all that was opened with it are dropped.

@@ -222,20 +222,27 @@ impl<'a> Batch<'a> {
         let (mut taken, mut there) = (Vec::new(), Vec::new());
         for index in indexes {
             let wanted = (index, package.clone());
-            match archiving::add(
+            let decision = archiving::add(
                 &self.archive.conf,
                 &self.snapshot,
                 &mut self.planned,
                 wanted,
                 Addition::Include,
-            )? {
-                Decision::Planned { .. } => taken.push(index.to_string()),
-                Decision::AlreadyThere => there.push(index.to_string()),
-                Decision::Skipped { has } if has == entry.version => there.push(index.to_string()),
-                Decision::Skipped { has } | Decision::WouldDowngrade { has } => self.archive.reporter.note(&format!(
-                    "Skipping inclusion of '{}' '{}' in '{index}', as it has already '{has}'.",
-                    entry.name, entry.version
-                )),
+            )?;
+            let has = match decision {
+                Decision::Planned { .. } => {
+                    taken.push(index.to_string());
+                    continue;
+                }
+                Decision::AlreadyThere => entry.version.clone(),
+                Decision::Skipped { has } | Decision::WouldDowngrade { has } => has,
+            };
+            self.archive.reporter.note(&format!(
+                "Skipping inclusion of '{}' '{}' in '{index}', as it has already '{has}'.",
+                entry.name, entry.version
+            ));
+            if has == entry.version {
+                there.push(index.to_string());
             }
         }
         for (indexes, what) in [(&taken, "added to"), (&there, "already in")] {

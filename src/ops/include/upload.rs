@@ -7,7 +7,7 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Ignore, uploaders};
 use crate::fsio;
 use crate::ingest::changes::{Received, Violation, check_deb, check_dsc, check_listing, receive};
-use crate::ingest::{IncomingControl, IncomingDeb, Intake, SpooledFile};
+use crate::ingest::{self, IncomingControl, IncomingDeb, Intake, SpooledFile};
 use crate::model::package::{ChangesFile, FileKind, FileName};
 use crate::model::{
     ArchivePath, Changes, ErrorKind, PackageArchitecture, PackageType, SourceControl, TrackedFile, TrackedKind,
@@ -100,7 +100,8 @@ impl Upload {
         let mut descriptions = Vec::new();
         let mut parts: BTreeMap<FileName, (ChangesFile, SpooledFile)> = BTreeMap::new();
         for listed in &self.changes.files {
-            match receive(intake, listed, directory)? {
+            let received = receive(intake, listed, directory).map_err(|error| missing_or(error, &origin, listed))?;
+            match received {
                 Received::Deb(deb) => {
                     violations.extend(check_deb(&self.changes, listed, &deb.control));
                     let package_type = type_of(listed.kind);
@@ -186,6 +187,18 @@ impl Upload {
             byhand_sections: sections(true),
             ..uploaders::Upload::default()
         }
+    }
+}
+
+/// That a listed file is not there, or whatever else is wrong with it.
+fn missing_or(error: ingest::Error, changes: &Path, listed: &ChangesFile) -> Error {
+    if error.is_not_found() {
+        Error::MissingListed {
+            changes: changes.to_owned(),
+            file: listed.name.to_string(),
+        }
+    } else {
+        error.into()
     }
 }
 
