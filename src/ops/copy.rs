@@ -10,8 +10,8 @@ use super::error::DowngradedPackage;
 use super::notify::Cause;
 use super::plan::{Addition, Decision, Plan, Planned};
 use super::query::{self, Found, Selection};
-use super::session::{Outcome, Session, Told, versions_there};
-use super::{Error, Result};
+use super::session::{Outcome, Session, Told};
+use super::{Error, Result, archiving};
 
 /// Which packages to copy.
 #[derive(Debug, Clone)]
@@ -48,14 +48,12 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
         from: Some(from.codename.to_string()),
         ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        cause,
+        about: Some(to.codename.clone()),
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
 }
 
 fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wanted: &Wanted) -> Result<Vec<Found>> {
@@ -109,8 +107,7 @@ fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, foun
         let Some(package) = snapshot.package(&index, &entry.name, &entry.version)? else {
             continue;
         };
-        let there = || versions_there(snapshot, &target, &entry.name);
-        match planned.add(&target, package, (addition, to.limit), there)? {
+        match archiving::add(&archive.conf, snapshot, &mut planned, (&target, package), addition)? {
             Decision::WouldDowngrade { has } => downgraded.push(DowngradedPackage {
                 index: target.to_string(),
                 name: entry.name.to_string(),

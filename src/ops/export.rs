@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use crate::conf::ExportMode;
 use crate::conf::distribution::{Distribution, SignWith};
 use crate::ingest;
-use crate::model::Sha256;
+use crate::model::{Codename, Sha256};
 use crate::pgp::{KeyHome, Passphrase, Signer};
 use crate::publish::{self, Check, MissingFileList, Published, needs_publishing};
 use crate::store::Snapshot;
@@ -17,8 +17,8 @@ use super::{Error, Result, garbage};
 
 /// Which distributions are published, and how closely.
 enum Wish<'a> {
-    /// Those whose state differs from what is published.
-    Owed,
+    /// Those whose state differs from what is published, and this one in any case.
+    Owed(Option<&'a Codename>),
     /// These in any case.
     Named(&'a [&'a Distribution]),
 }
@@ -47,12 +47,12 @@ pub fn export(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     session.finish(&[], &Told::default())
 }
 
-/// Publishes every distribution whose state is not what clients see.
+/// Publishes every distribution whose state is not what clients see, and `about` in any case.
 ///
 /// # Errors
 /// One of them cannot be published; the others are.
-pub fn publish_owed(session: &Session<'_>) -> Result<()> {
-    publish_some(session, &Wish::Owed)
+pub fn publish_owed(session: &Session<'_>, about: Option<&Codename>) -> Result<()> {
+    publish_some(session, &Wish::Owed(about))
 }
 
 fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
@@ -66,7 +66,10 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
     for distribution in archive.conf.distributions.iter().filter(|d| d.export && !d.read_only) {
         let previous = publisher.previous(distribution)?;
         let is_wanted = match wish {
-            Wish::Owed => needs_publishing(&publisher.snapshot, distribution, previous.as_ref()),
+            Wish::Owed(about) => {
+                *about == Some(&distribution.codename)
+                    || needs_publishing(&publisher.snapshot, distribution, previous.as_ref())
+            }
             Wish::Named(named) => named.iter().any(|named| named.codename == distribution.codename),
         };
         if !is_wanted {
@@ -113,12 +116,9 @@ impl Publisher<'_> {
             }
             outcome => outcome?,
         };
-        let record = outcome.published.encode().unwrap_or_default();
+        let record = outcome.published.encode().map_err(error)?;
         let store = self.session.open()?;
         store.set_published(&distribution.codename, &record, &outcome.published.keeps())?;
-        drop(store);
-        let archive = self.session.archive;
-        publish::link_suite(&archive.directories.dist, distribution, &archive.conf.distributions).map_err(error)?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! through a [`Reporter`] and prints nothing.
 
 pub mod archive;
+mod archiving;
 pub mod check;
 pub mod copy;
 pub mod error;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::conf::distribution::Distribution;
 use crate::model::{PackageName, SourceName, Version};
+use crate::store::Snapshot;
 
 use super::Result;
 use super::archive::Archive;
@@ -31,50 +33,15 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
     archive.check_restriction(&[distribution])?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
-    let snapshot = store.snapshot()?;
-    let find = |selection: &Selection| query::find(&snapshot, distribution, &archive.settings.restriction, selection);
-    let mut track_edits = Vec::new();
-    let found = match unwanted {
-        Unwanted::Names(names) => {
-            let mut all = Vec::new();
-            for (name, version) in names {
-                let mut found = find(&Selection::Name(name.clone()))?;
-                found.retain(|found| version.as_ref().is_none_or(|version| *version == found.entry.version));
-                if found.is_empty() {
-                    archive.reporter.note(&format!("Not removed as not found: {name}"));
-                }
-                all.extend(found);
-            }
-            all
-        }
-        Unwanted::Sources(sources) => {
-            let mut all = find(&Selection::All)?;
-            let means = |source: &SourceName, version: &Version| {
-                let named = |(name, only): &(SourceName, Option<Version>)| {
-                    name == source && only.as_ref().is_none_or(|only| only.compare(version).is_eq())
-                };
-                sources.iter().any(named)
-            };
-            all.retain(|found| means(&found.entry.source, &found.entry.source_version));
-            for (source, _) in sources {
-                let tracks = snapshot.tracks_of(&distribution.codename, source)?;
-                let unwanted = tracks.into_iter().filter(|track| means(&track.source, &track.version));
-                track_edits.extend(unwanted.map(|track| TrackEdit::Remove {
-                    codename: distribution.codename.clone(),
-                    source: track.source,
-                    version: track.version,
-                }));
-            }
-            if all.is_empty() && track_edits.is_empty() {
-                let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
-                archive.reporter.note(&format!(
-                    "Nothing to do as no package with source '{}' found!",
-                    names.join("', '")
-                ));
-            }
-            all
-        }
-        Unwanted::Matching(glob) => find(&Selection::Matching(glob.clone()))?,
+    let selector = Selector {
+        archive,
+        snapshot: store.snapshot()?,
+        distribution,
+    };
+    let (found, track_edits) = match unwanted {
+        Unwanted::Names(names) => (selector.by_name(names)?, Vec::new()),
+        Unwanted::Sources(sources) => selector.by_source(sources)?,
+        Unwanted::Matching(glob) => (selector.find(&Selection::Matching(glob.clone()))?, Vec::new()),
     };
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
@@ -85,14 +52,74 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         command: archive.settings.command.clone(),
         ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        cause,
+        about: Some(distribution.codename.clone()),
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
+}
+
+/// Finds what is to go.
+struct Selector<'a> {
+    archive: &'a Archive<'a>,
+    snapshot: Snapshot,
+    distribution: &'a Distribution,
+}
+
+impl Selector<'_> {
+    fn find(&self, selection: &Selection) -> Result<Vec<Found>> {
+        query::find(
+            &self.snapshot,
+            self.distribution,
+            &self.archive.settings.restriction,
+            selection,
+        )
+    }
+
+    fn by_name(&self, names: &[(PackageName, Option<Version>)]) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        for (name, version) in names {
+            let mut found = self.find(&Selection::Name(name.clone()))?;
+            found.retain(|found| version.as_ref().is_none_or(|version| *version == found.entry.version));
+            if found.is_empty() {
+                self.archive.reporter.note(&format!("Not removed as not found: {name}"));
+            }
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    /// The packages of sources, and their tracking records.
+    fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<(Vec<Found>, Vec<TrackEdit>)> {
+        let means = |source: &SourceName, version: &Version| {
+            let named = |(name, only): &(SourceName, Option<Version>)| {
+                name == source && only.as_ref().is_none_or(|only| only.compare(version).is_eq())
+            };
+            sources.iter().any(named)
+        };
+        let mut found = self.find(&Selection::All)?;
+        found.retain(|found| means(&found.entry.source, &found.entry.source_version));
+        let mut track_edits = Vec::new();
+        for (source, _) in sources {
+            let tracks = self.snapshot.tracks_of(&self.distribution.codename, source)?;
+            let unwanted = tracks.into_iter().filter(|track| means(&track.source, &track.version));
+            track_edits.extend(unwanted.map(|track| TrackEdit::Remove {
+                codename: self.distribution.codename.clone(),
+                source: track.source,
+                version: track.version,
+            }));
+        }
+        if found.is_empty() && track_edits.is_empty() {
+            let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
+            let message = format!(
+                "Nothing to do as no package with source '{}' found!",
+                names.join("', '")
+            );
+            self.archive.reporter.note(&message);
+        }
+        Ok((found, track_edits))
+    }
 }
 
 fn plan_removal(found: &[Found]) -> Planned {

@@ -9,7 +9,7 @@ use crate::conf::ExportMode;
 use crate::conf::distribution::Distribution;
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{DigestKind, Entry, IndexId, PackageName, PoolFile, Promise, SourceName};
+use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
 use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
@@ -40,6 +40,8 @@ pub struct Told {
     pub cause: Cause,
     /// Accepted .changes files.
     pub accepted: Vec<AcceptedChanges>,
+    /// The distribution that the command is about: `--export=lookedat` publishes it even if it did not change.
+    pub about: Option<Codename>,
 }
 
 impl<'a> Session<'a> {
@@ -112,14 +114,12 @@ impl<'a> Session<'a> {
     pub fn finish(&self, changes: &[Change], told: &Told) -> Result<()> {
         let published = match self.archive.settings.options.export.unwrap_or_default() {
             ExportMode::Never | ExportMode::SilentNever => Ok(()),
-            _ => export::publish_owed(self),
+            ExportMode::Changed => export::publish_owed(self, None),
+            ExportMode::LookedAt | ExportMode::Force => export::publish_owed(self, told.about.as_ref()),
         };
         self.tell(changes, told);
         published?;
-        garbage::collect(self)?;
-        // an empty spool is no use to anybody, and a file that is in use there is our own
-        fsio::remove_tree(&self.spool_directory())?;
-        Ok(())
+        garbage::collect(self)
     }
 
     fn tracking_edits(&self, store: &Store, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<TrackEdit>> {
@@ -265,6 +265,14 @@ impl<'a> Session<'a> {
     }
 }
 
+impl Drop for Session<'_> {
+    /// Removes the spool: what is still in it came in for nothing. A spool that cannot be removed now is removed by the
+    /// next command that needs one.
+    fn drop(&mut self) {
+        let _ = fsio::remove_tree(&self.spool_directory());
+    }
+}
+
 /// The directories that scripts are told of.
 #[must_use]
 pub fn script_directories(archive: &Archive<'_>) -> Vec<(&'static str, PathBuf)> {
@@ -280,18 +288,14 @@ pub fn script_directories(archive: &Archive<'_>) -> Vec<(&'static str, PathBuf)>
     ]
 }
 
-/// The index entry of `package` as it is now in `snapshot`, with its text: what planning an addition asks for.
+/// The versions of a package that an index has: what planning an addition asks for.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<(Entry, Vec<u8>)>> {
+pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<ListedPackage>> {
     let mut there = Vec::new();
     for entry in snapshot.find(index, name)? {
-        let text = snapshot
-            .package(index, name, &entry.version)?
-            .map(|package| package.text)
-            .unwrap_or_default();
-        there.push((entry, text));
+        there.extend(snapshot.package(index, name, &entry.version)?);
     }
     Ok(there)
 }

@@ -25,8 +25,8 @@ use crate::store::{Snapshot, Store};
 use super::archive::Archive;
 use super::notify::{AcceptedChanges, Cause};
 use super::plan::{Addition, Decision, ExtraTrackedFile, NewFile, Plan, Planned};
-use super::session::{Outcome, Session, Told, refuse_other_content, versions_there};
-use super::{Error, Result, with_causes};
+use super::session::{Outcome, Session, Told, refuse_other_content};
+use super::{Error, Result, archiving, with_causes};
 
 pub use binary::include_binaries;
 pub use source::include_sources;
@@ -219,11 +219,16 @@ impl<'a> Batch<'a> {
             self.check_content(&arrived.pool_file())?;
         }
         let entry = &package.entry;
-        let rule = (Addition::Include, self.distribution.limit);
         let (mut taken, mut there) = (Vec::new(), Vec::new());
         for index in indexes {
-            let find = || versions_there(&self.snapshot, index, &entry.name);
-            match self.planned.add(index, package.clone(), rule, find)? {
+            let wanted = (index, package.clone());
+            match archiving::add(
+                &self.archive.conf,
+                &self.snapshot,
+                &mut self.planned,
+                wanted,
+                Addition::Include,
+            )? {
                 Decision::Planned { .. } => taken.push(index.to_string()),
                 Decision::AlreadyThere => there.push(index.to_string()),
                 Decision::Skipped { has } if has == entry.version => there.push(index.to_string()),
@@ -332,6 +337,7 @@ impl<'a> Batch<'a> {
             Told {
                 cause,
                 accepted: self.accepted,
+                about: Some(self.distribution.codename.clone()),
             },
             self.results,
         )

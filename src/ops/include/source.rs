@@ -98,33 +98,12 @@ impl Batch<'_> {
             kind: IndexKind::Source,
         };
 
-        let path = directory.join(&control.file_name())?;
-        let mut files = vec![PoolFile {
-            path: path.clone(),
-            content: dsc.file.content,
-        }];
-        let mut arrived = vec![Arrived {
-            path,
+        let dsc = Arrived {
+            path: directory.join(&control.file_name())?,
             file: dsc.file,
             file_list: None,
-        }];
-        for part in parts {
-            let path = directory.join(part.listed.name.as_str())?;
-            match part.file {
-                Some(file) => {
-                    files.push(PoolFile {
-                        path: path.clone(),
-                        content: file.content,
-                    });
-                    arrived.push(Arrived {
-                        path,
-                        file,
-                        file_list: None,
-                    });
-                }
-                None => files.push(self.in_pool(path, &part.listed)?),
-            }
-        }
+        };
+        let (files, arrived) = self.source_files(&directory, dsc, parts)?;
         let overrides = replaced.map(Replacement::changes).unwrap_or_default();
         let listing = Listing {
             section: &section,
@@ -143,6 +122,32 @@ impl Batch<'_> {
             files,
         };
         self.place(&[index], &ListedPackage { entry, text }, arrived)
+    }
+
+    /// The files of a source package, the .dsc first, and those of them that came in.
+    fn source_files(
+        &self,
+        directory: &ArchivePath,
+        dsc: Arrived,
+        parts: Vec<IncomingPart>,
+    ) -> Result<(Vec<PoolFile>, Vec<Arrived>)> {
+        let mut files = vec![dsc.pool_file()];
+        let mut arrived = vec![dsc];
+        for part in parts {
+            let path = directory.join(part.listed.name.as_str())?;
+            let Some(file) = part.file else {
+                files.push(self.in_pool(path, &part.listed)?);
+                continue;
+            };
+            let part = Arrived {
+                path,
+                file,
+                file_list: None,
+            };
+            files.push(part.pool_file());
+            arrived.push(part);
+        }
+        Ok((files, arrived))
     }
 
     /// What the .changes, the .dsc, or else the source's own debian/control says; opened only where nothing else does.
