@@ -243,7 +243,6 @@ impl<'a> Session<'a> {
         for distribution in &self.archive.conf.distributions {
             let writer = LogWriter {
                 distribution,
-                log_directory: &self.archive.directories.log,
                 directories: &directories,
                 cause: &told.cause,
                 now: self.archive.settings.now,
