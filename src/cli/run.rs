@@ -9,6 +9,7 @@ use crate::model::{PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
 use crate::ops::query;
+use crate::ops::query::Selection;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
 use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
@@ -238,13 +239,20 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         Command::Include(_) | Command::IncludeDeb(_) | Command::IncludeUdeb(_) | Command::IncludeDsc(_) => {
             bring_in(archive, command, json)
         }
-        Command::Copy(_) | Command::CopySrc(_) | Command::CopyMatched(_) => copy_packages(archive, command, json),
-        Command::Remove(_) | Command::RemoveSrc(_) | Command::RemoveSrcs(_) | Command::RemoveMatched(_) => {
-            remove_packages(archive, command, json)
+        Command::Copy(_) | Command::CopySrc(_) | Command::CopyMatched(_) | Command::CopyFilter(_) => {
+            copy_packages(archive, command, json)
         }
-        Command::List(_) | Command::ListMatched(_) | Command::Ls(_) | Command::LsByComponent(_) | Command::Show(_) => {
-            look::look(archive, command, json)
-        }
+        Command::Remove(_)
+        | Command::RemoveSrc(_)
+        | Command::RemoveSrcs(_)
+        | Command::RemoveMatched(_)
+        | Command::RemoveFilter(_) => remove_packages(archive, command, json),
+        Command::List(_)
+        | Command::ListMatched(_)
+        | Command::ListFilter(_)
+        | Command::Ls(_)
+        | Command::LsByComponent(_)
+        | Command::Show(_) => look::look(archive, command, json),
         Command::DumpTracks(_)
         | Command::Retrack(_)
         | Command::TidyTracks(_)
@@ -285,8 +293,12 @@ fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<
         Command::CopyMatched(arguments) => (
             arguments.destination,
             arguments.source,
-            Wanted::Matching(look::glob(&arguments.glob)?),
+            Wanted::Selected(Selection::Matching(arguments.glob)),
         ),
+        Command::CopyFilter(arguments) => {
+            let selection = look::formula(&arguments.formula)?;
+            (arguments.destination, arguments.source, Wanted::Selected(selection))
+        }
         _ => return Ok(Done::Nothing),
     };
     changed(archive, &copy::copy(archive, &to, &from, &wanted)?, json)
@@ -314,7 +326,14 @@ fn remove_packages(archive: &Archive<'_>, command: Command, json: bool) -> Resul
                 .collect();
             (arguments.distribution, Unwanted::Sources(names?))
         }
-        Command::RemoveMatched(arguments) => (arguments.distribution, Unwanted::Matching(look::glob(&arguments.glob)?)),
+        Command::RemoveMatched(arguments) => {
+            let selection = Selection::Matching(arguments.glob);
+            (arguments.distribution, Unwanted::Selected(selection))
+        }
+        Command::RemoveFilter(arguments) => {
+            let selection = look::formula(&arguments.formula)?;
+            (arguments.distribution, Unwanted::Selected(selection))
+        }
         _ => return Ok(Done::Nothing),
     };
     changed(archive, &remove::remove(archive, &distribution, &unwanted)?, json)

@@ -1,4 +1,4 @@
-//! `copy`, `copysrc`, `copymatched`: packages of one distribution into another, as they are, between indexes of the same
+//! `copy`, `copysrc`, `copymatched`, `copyfilter`: packages of one distribution into another, as they are, between indexes of the same
 //! name. The way from staging to production.
 
 use crate::conf::distribution::Distribution;
@@ -25,8 +25,8 @@ pub enum Wanted {
         /// The versions; empty for all.
         versions: Vec<Version>,
     },
-    /// Those whose name a glob matches.
-    Matching(globset::GlobMatcher),
+    /// Those of a selection.
+    Selected(Selection),
 }
 
 /// Copies packages from the distribution `from` to the distribution `to`.
@@ -83,7 +83,7 @@ fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wante
             }
             Ok(found)
         }
-        Wanted::Matching(glob) => query::find(snapshot, from, restriction, &Selection::Matching(glob.clone())),
+        Wanted::Selected(selection) => query::find(snapshot, from, restriction, selection),
     }
 }
 
