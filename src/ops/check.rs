@@ -10,7 +10,7 @@ use crate::model::{ArchivePath, ErrorKind, PoolFile, Promise};
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
-use super::session::{Session, Told};
+use super::session::Session;
 use super::{Error, Result, with_causes};
 
 /// How closely `checkpool` looks.
@@ -68,7 +68,7 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         }
     }
     drop((store, snapshot));
-    session.finish(&[], &Told::default())?;
+    session.finish()?;
     outcome(faults, ErrorKind::General)
 }
 

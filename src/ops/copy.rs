@@ -42,6 +42,11 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
     let store = session.open()?;
     let snapshot = store.snapshot()?;
     let found = select(archive, &snapshot, from, wanted)?;
+    let looked_at = if found.is_empty() {
+        Vec::new()
+    } else {
+        vec![to.codename.clone()]
+    };
     let plan = plan_copy(archive, &snapshot, to, found)?;
     let cause = Cause {
         command: archive.settings.command.clone(),
@@ -52,6 +57,7 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
         store,
         plan,
         &Told {
+            looked_at,
             cause,
             ..Told::default()
         },

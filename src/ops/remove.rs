@@ -76,6 +76,12 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         }
         Unwanted::Matching(glob) => find(&Selection::Matching(glob.clone()))?,
     };
+    // as with reprepro, only `remove` counts where nothing was there
+    let is_looked_at = matches!(unwanted, Unwanted::Names(_)) || !found.is_empty();
+    let looked_at = is_looked_at
+        .then(|| distribution.codename.clone())
+        .into_iter()
+        .collect();
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
         track_edits,
@@ -89,6 +95,7 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         store,
         plan,
         &Told {
+            looked_at,
             cause,
             ..Told::default()
         },

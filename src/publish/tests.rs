@@ -119,7 +119,7 @@ impl Archive {
         let outcome = self.publish_into(&store.snapshot().unwrap(), previous.as_ref(), &dists)?;
         let published = &outcome.published;
         let bytes = published.encode().unwrap();
-        store.set_published(codename, &bytes, &published.keeps()).unwrap();
+        guard.set_published(codename, &bytes, &published.keeps()).unwrap();
         Ok(outcome)
     }
 
@@ -665,8 +665,7 @@ fn a_record_that_cannot_be_read_costs_nothing_but_work() {
     let database = archive.database();
     {
         let guard = database.lock("test", Duration::from_secs(5)).unwrap();
-        let store = guard.open().unwrap();
-        store
+        guard
             .set_published(&archive.distribution.codename, b"{\"format\":0}", &[])
             .unwrap();
     }
