@@ -13,7 +13,7 @@ use crate::store::Store;
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
-use super::session::{Session, Told};
+use super::session::Session;
 use super::{Error, Result, with_causes};
 
 /// How closely `checkpool` looks.
@@ -74,7 +74,7 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         register_strays(archive, &store)?;
     }
     drop((store, snapshot));
-    session.finish(&[], &Told::default())?;
+    session.finish()?;
     outcome(faults, ErrorKind::General)
 }
 

@@ -42,15 +42,19 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
     let store = session.open()?;
     let snapshot = store.snapshot()?;
     let found = select(archive, &snapshot, from, wanted)?;
+    let looked_at = if found.is_empty() {
+        Vec::new()
+    } else {
+        vec![to.codename.clone()]
+    };
     let plan = plan_copy(archive, &snapshot, to, found)?;
     let cause = Cause {
         command: archive.settings.command.clone(),
         from: Some(from.codename.to_string()),
-        ..Cause::default()
     };
     let told = Told {
+        looked_at,
         cause,
-        about: Some(to.codename.clone()),
         ..Told::default()
     };
     session.carry_out(store, plan, &told)

@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 
 use super::Result;
 use super::archive::Archive;
-use super::session::{Session, Told};
+use super::session::Session;
 
 /// Writes the state as it is now.
 ///
@@ -23,5 +23,5 @@ pub fn load(archive: &Archive<'_>, dump: &mut impl BufRead) -> Result<()> {
     let store = session.open()?;
     store.load(dump, &session.provenance())?;
     drop(store);
-    session.finish(&[], &Told::default())
+    session.finish()
 }

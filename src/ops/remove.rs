@@ -43,6 +43,12 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         Unwanted::Sources(sources) => selector.by_source(sources)?,
         Unwanted::Selected(selection) => (selector.find(selection)?, Vec::new()),
     };
+    // as with reprepro, only `remove` counts where nothing was there
+    let is_looked_at = matches!(unwanted, Unwanted::Names(_)) || !found.is_empty();
+    let looked_at = is_looked_at
+        .then(|| distribution.codename.clone())
+        .into_iter()
+        .collect();
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
         track_edits,
@@ -53,8 +59,8 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         ..Cause::default()
     };
     let told = Told {
+        looked_at,
         cause,
-        about: Some(distribution.codename.clone()),
         ..Told::default()
     };
     session.carry_out(store, plan, &told)

@@ -159,8 +159,9 @@ fn check_format(directory: &Path) -> Result<()> {
         return Err(Error::Reprepro { path: path() });
     }
     // listed before `version` is read: what another command makes in between comes after its `version`
-    let is_ours =
-        |name: &OsStr| name == "lock" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes());
+    let is_ours = |name: &OsStr| {
+        name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+    };
     let is_foreign = match fs::read_dir(directory).at("read the directory", directory) {
         Err(error) if error.is_not_found() => false,
         Err(error) => return Err(error.into()),
@@ -183,7 +184,6 @@ fn check_format(directory: &Path) -> Result<()> {
         }),
     }
 }
-
 /// The right to write, until it and all that was opened with it are dropped.
 #[derive(Debug)]
 pub struct WriteGuard {
@@ -198,6 +198,57 @@ impl WriteGuard {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Whether the last writer died with the lock. Its temporary files may be lying about; see [`WriteGuard::clear_up`].
+    #[must_use]
+    pub fn was_left(&self) -> bool {
+        self.lock.was_left()
+    }
+
+    /// Removes the temporary files in the database that a dead writer left.
+    ///
+    /// # Errors
+    /// One of them cannot be removed.
+    pub fn clear_up(&self) -> Result<()> {
+        let directory = &self.database.directory;
+        let places = [
+            directory.clone(),
+            self.database.objects.directory().to_owned(),
+            records::file_lists(directory),
+            records::published_directory(directory),
+        ];
+        Ok(places
+            .iter()
+            .try_for_each(|place| fsio::remove_temporary_files(place))?)
+    }
+
+    /// Keeps the paths in a .deb.
+    ///
+    /// # Errors
+    /// The list cannot be written.
+    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
+        records::write_file_list(&self.database.directory, deb, paths)
+    }
+
+    /// Keeps the publisher's own record of a distribution, durable at return, with all objects put before. `keeps` are
+    /// the roots that the record names, which garbage collection must keep.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn set_published(&self, codename: &Codename, record: &[u8], keeps: &[RootId]) -> Result<()> {
+        let Database { directory, objects, .. } = &self.database;
+        fsio::create_dir_all(objects.directory())?;
+        objects.sync()?;
+        records::write_published(directory, codename, record, keeps)
+    }
+
+    /// Forgets that a distribution was ever published.
+    ///
+    /// # Errors
+    /// The record cannot be removed.
+    pub fn forget_published(&self, codename: &Codename) -> Result<()> {
+        records::remove_published(&self.database.directory, codename)
     }
 
     /// Opens the store, with the tables brought up to the journal, or made anew if they are damaged or do not fit it.

@@ -592,41 +592,39 @@ fn a_file_in_another_sources_directory_is_not_lost_sight_of() {
 fn file_lists_and_published_records_come_back() {
     let archive = Archive::new();
     let guard = archive.guard();
-    let store = guard.open().unwrap();
     let deb = Sha256::of(b"deb");
-    assert_eq!(store.file_list(&deb).unwrap(), None);
-    store
+    assert_eq!(archive.database().file_list(&deb).unwrap(), None);
+    guard
         .put_file_list(&deb, &[b"usr/b".to_vec(), b"etc/\xff a".to_vec(), b"usr/b".to_vec()])
         .unwrap();
     let sorted = Some(vec![b"etc/\xff a".to_vec(), b"usr/b".to_vec()]);
-    assert_eq!(store.file_list(&deb).unwrap(), sorted);
     assert_eq!(archive.database().file_list(&deb).unwrap(), sorted);
-    store.put_file_list(&deb, &[]).unwrap();
-    assert_eq!(store.file_list(&deb).unwrap(), Some(vec![]));
+    assert_eq!(archive.database().file_list(&deb).unwrap(), sorted);
+    guard.put_file_list(&deb, &[]).unwrap();
+    assert_eq!(archive.database().file_list(&deb).unwrap(), Some(vec![]));
 
     let codename = Codename::new("stable/updates").unwrap();
-    store.set_published(&codename, b"record", &[]).unwrap();
+    guard.set_published(&codename, b"record", &[]).unwrap();
     assert_eq!(
         archive.database().published(&codename).unwrap().as_deref(),
         Some(&b"record"[..])
     );
-    store.forget_published(&codename).unwrap();
-    assert_eq!(store.published(&codename).unwrap(), None);
+    guard.forget_published(&codename).unwrap();
+    assert_eq!(archive.database().published(&codename).unwrap(), None);
 }
 
 #[test]
 fn a_torn_file_list_is_not_known() {
     let archive = Archive::new();
     let guard = archive.guard();
-    let store = guard.open().unwrap();
     let deb = Sha256::of(b"deb");
-    store.put_file_list(&deb, &[b"usr/b".to_vec()]).unwrap();
+    guard.put_file_list(&deb, &[b"usr/b".to_vec()]).unwrap();
     let path = records::file_list_path(&archive.path(), &deb);
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() {
         fs::remove_file(&path).unwrap();
         fsio::write_new(&path, &whole[..length]).unwrap();
-        assert_eq!(store.file_list(&deb).unwrap(), None, "{length} bytes");
+        assert_eq!(archive.database().file_list(&deb).unwrap(), None, "{length} bytes");
     }
 }
 
@@ -701,12 +699,12 @@ fn garbage_is_what_nothing_names() {
         text: b"usr/bin/x shells/bash\n".to_vec(),
     };
     let contents = store.objects().build_index([Ok(item)].into_iter()).unwrap().unwrap();
-    store
+    guard
         .set_published(&Codename::new("a").unwrap(), b"", &[contents])
         .unwrap();
-    store.put_file_list(&Sha256::of(b"no deb"), &[]).unwrap();
+    guard.put_file_list(&Sha256::of(b"no deb"), &[]).unwrap();
     let deb = package("bash", "1").entry.files[0].content.digests.sha256;
-    store.put_file_list(&deb, &[]).unwrap();
+    guard.put_file_list(&deb, &[]).unwrap();
     assert_eq!(object_files(&archive).len(), 6);
 
     let nothing = store.collect_objects(0, 15).unwrap();
@@ -721,12 +719,12 @@ fn garbage_is_what_nothing_names() {
     assert_eq!((collected.objects, collected.file_lists), (2, 0));
     assert_eq!(archive.names(A), ["bash 1", "zsh 1"]);
     assert_eq!(store.objects().root(contents).unwrap().count(), 1);
-    assert_eq!(store.file_list(&deb).unwrap(), Some(vec![]));
+    assert_eq!(archive.database().file_list(&deb).unwrap(), Some(vec![]));
     assert!(
         store.collect_objects(LATER, 0).is_ok(),
         "a state that is gone is no error"
     );
-    store.forget_published(&Codename::new("a").unwrap()).unwrap();
+    guard.forget_published(&Codename::new("a").unwrap()).unwrap();
     assert_eq!(store.collect_objects(LATER, 30).unwrap().objects, 2);
 }
 
