@@ -168,9 +168,9 @@ pub struct Copy {
     pub destination: String,
     /// Where from
     pub source: String,
-    /// The packages
+    /// The packages, `name` or `name=version`
     #[arg(required = true)]
-    pub names: Vec<PackageName>,
+    pub names: Vec<String>,
 }
 
 /// Arguments of `copysrc`.

@@ -279,11 +279,14 @@ fn bring_in(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
 
 fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     let (to, from, wanted) = match command {
-        Command::Copy(command::Copy {
-            destination,
-            source,
-            names,
-        }) => (destination, source, Wanted::Names(names)),
+        Command::Copy(arguments) => {
+            let names: Result<_, ops::Error> = arguments
+                .names
+                .iter()
+                .map(|word| with_version(word, PackageName::new))
+                .collect();
+            (arguments.destination, arguments.source, Wanted::Names(names?))
+        }
         Command::CopySrc(command::CopySource {
             destination,
             source,

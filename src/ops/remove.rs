@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::conf::distribution::Distribution;
+use crate::conf::distribution::{Distribution, TrackingMode};
 use crate::model::{PackageName, SourceName, Version};
 use crate::store::Snapshot;
 
@@ -10,13 +10,13 @@ use super::Result;
 use super::archive::Archive;
 use super::notify::Cause;
 use super::plan::{Plan, Planned, TrackEdit};
-use super::query::{self, Found, Selection};
+use super::query::{self, Found, Selection, of_version};
 use super::session::{Outcome, Session, Told};
 
 /// Which packages to remove.
 #[derive(Debug, Clone)]
 pub enum Unwanted {
-    /// Binary and source packages of these names; where a version is named, only that.
+    /// Binary and source packages of these names; where a version is named, only that, else the highest.
     Names(Vec<(PackageName, Option<Version>)>),
     /// Sources with all their binaries and their tracking records; where a version is named, only that.
     Sources(Vec<(SourceName, Option<Version>)>),
@@ -30,7 +30,7 @@ pub enum Unwanted {
 /// The distribution is unknown or read-only; nothing has changed then. Publishing can fail after the change.
 pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) -> Result<Outcome> {
     let distribution = archive.writable_distribution(distribution)?;
-    archive.check_restriction(&[distribution])?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
     let selector = Selector {
@@ -86,8 +86,7 @@ impl Selector<'_> {
     fn by_name(&self, names: &[(PackageName, Option<Version>)]) -> Result<Vec<Found>> {
         let mut all = Vec::new();
         for (name, version) in names {
-            let mut found = self.find(&Selection::Name(name.clone()))?;
-            found.retain(|found| version.as_ref().is_none_or(|version| *version == found.entry.version));
+            let found = of_version(self.find(&Selection::Name(name.clone()))?, version.as_ref());
             if found.is_empty() {
                 self.archive.reporter.note(&format!("Not removed as not found: {name}"));
             }
@@ -96,7 +95,7 @@ impl Selector<'_> {
         Ok(all)
     }
 
-    /// The packages of sources, and their tracking records.
+    /// The packages of sources, and their tracking records unless those are kept for good (`Tracking: keep`).
     fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<(Vec<Found>, Vec<TrackEdit>)> {
         let means = |source: &SourceName, version: &Version| {
             let named = |(name, only): &(SourceName, Option<Version>)| {
@@ -107,7 +106,11 @@ impl Selector<'_> {
         let mut found = self.find(&Selection::All)?;
         found.retain(|found| means(&found.entry.source, &found.entry.source_version));
         let mut track_edits = Vec::new();
-        for (source, _) in sources {
+        let is_kept = self
+            .distribution
+            .tracking
+            .is_some_and(|tracking| tracking.mode == TrackingMode::Keep);
+        for (source, _) in sources.iter().filter(|_| !is_kept) {
             let tracks = self.snapshot.tracks_of(&self.distribution.codename, source)?;
             let unwanted = tracks.into_iter().filter(|track| means(&track.source, &track.version));
             track_edits.extend(unwanted.map(|track| TrackEdit::Remove {

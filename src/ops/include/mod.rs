@@ -194,6 +194,23 @@ impl<'a> Batch<'a> {
             .ok_or_else(|| no_index(format!("it has no component for a {package_type}")))
     }
 
+    /// What is to come in is not what an option restricts the command to.
+    fn left_out(&self, option: &str, what: &str) -> Error {
+        Error::NoIndex {
+            file: self.file.display().to_string(),
+            codename: self.distribution.codename.clone(),
+            reason: format!("{option} leaves out `{what}`"),
+        }
+    }
+
+    /// Refuses a type of package that `-T` leaves out.
+    fn check_type(&self, package_type: PackageType) -> Result<()> {
+        if self.archive.settings.restriction.admits_type(package_type) {
+            return Ok(());
+        }
+        Err(self.left_out("-T", package_type.as_str()))
+    }
+
     /// The indexes that list a binary package of this architecture.
     fn binary_indexes(
         &self,
@@ -213,6 +230,10 @@ impl<'a> Batch<'a> {
                 .collect(),
             PackageArchitecture::Only(only) => ours.filter(|ours| *ours == only).collect(),
         };
+        let is_admitted = |architecture: &&Architecture| restriction.admits_architecture(architecture.as_str());
+        if !wanted.is_empty() && !wanted.iter().any(is_admitted) {
+            return Err(self.left_out("-A", &architecture.to_string()));
+        }
         if wanted.is_empty() {
             return Err(Error::UnknownArchitecture {
                 architecture: architecture.to_string(),

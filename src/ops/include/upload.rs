@@ -137,15 +137,7 @@ impl Upload {
             }
             let parts = parts_of(archive, intake, &control, &mut brought, directory)?;
             if restriction.admits_architecture("source") && restriction.admits_type(PackageType::Dsc) {
-                self.source = Some((
-                    listed,
-                    IncomingSource {
-                        dsc,
-                        control,
-                        parts,
-                        signers: read.signatures,
-                    },
-                ));
+                self.source = Some((listed, IncomingSource { dsc, control, parts }));
             }
         }
         self.others = parts.into_values().collect();
@@ -280,6 +272,10 @@ impl Batch<'_> {
             others,
             ..
         } = upload;
+        let is_package = |file: &ChangesFile| matches!(file.kind, FileKind::Deb | FileKind::Udeb | FileKind::Dsc);
+        if binaries.is_empty() && source.is_none() && changes.files.iter().any(is_package) {
+            return Err(self.left_out("-A or -T", "all of its packages"));
+        }
         for (listed, deb) in binaries {
             let columns = Columns {
                 section: listed.section.as_ref(),
