@@ -193,6 +193,14 @@ pub enum Error {
         /// Where it would be in the pool.
         path: ArchivePath,
     },
+    /// A file that a .changes lists is not beside it.
+    #[error("`{changes}` lists `{file}`, but that is not beside it", changes = changes.display())]
+    MissingListed {
+        /// The .changes file.
+        changes: PathBuf,
+        /// The file.
+        file: String,
+    },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]
     AlreadyThere {
@@ -254,7 +262,7 @@ impl Error {
             Self::Format { source, .. } => source.kind(),
             Self::MissingPart { .. } => ErrorKind::FileMissing,
             Self::ListFormat { .. } => ErrorKind::Usage,
-            Self::NoTrack { .. } => ErrorKind::Unknown,
+            Self::NoTrack { .. } | Self::MissingListed { .. } => ErrorKind::Unknown,
             Self::Name(_)
             | Self::Version(_)
             | Self::Path(_)
@@ -294,6 +302,7 @@ impl Error {
                 "put it beside the .dsc; for an upload whose .changes does not list it, use --ignore=missingfile"
                     .into(),
             ),
+            Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
             _ => None,

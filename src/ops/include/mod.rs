@@ -49,6 +49,12 @@ struct Batch<'a> {
     new_files: BTreeMap<ArchivePath, NewFile>,
     extra_tracked: Vec<ExtraTrackedFile>,
     accepted: Vec<AcceptedChanges>,
+    /// The file of the command that is being taken.
+    file: PathBuf,
+    /// The directory of the first of its packages that an index takes; none as long as none does.
+    directory: Option<ArchivePath>,
+    /// The file that brought each change so far.
+    files: Vec<PathBuf>,
     results: Vec<String>,
 }
 
@@ -100,6 +106,12 @@ impl Arrived {
 }
 
 impl<'a> Batch<'a> {
+    /// Says from which file of the command the next packages come.
+    fn begin_file(&mut self, file: &Path) {
+        file.clone_into(&mut self.file);
+        self.directory = None;
+    }
+
     fn new(archive: &'a Archive<'a>, distribution: &'a Distribution, store: &'a Store) -> Result<Self> {
         Ok(Self {
             archive,
@@ -111,6 +123,9 @@ impl<'a> Batch<'a> {
             new_files: BTreeMap::new(),
             extra_tracked: Vec::new(),
             accepted: Vec::new(),
+            file: PathBuf::new(),
+            directory: None,
+            files: Vec::new(),
             results: Vec::new(),
         })
     }
@@ -222,20 +237,28 @@ impl<'a> Batch<'a> {
         let (mut taken, mut there) = (Vec::new(), Vec::new());
         for index in indexes {
             let wanted = (index, package.clone());
-            match archiving::add(
+            let decision = archiving::add(
                 &self.archive.conf,
                 &self.snapshot,
                 &mut self.planned,
                 wanted,
                 Addition::Include,
-            )? {
-                Decision::Planned { .. } => taken.push(index.to_string()),
-                Decision::AlreadyThere => there.push(index.to_string()),
-                Decision::Skipped { has } if has == entry.version => there.push(index.to_string()),
-                Decision::Skipped { has } | Decision::WouldDowngrade { has } => self.archive.reporter.note(&format!(
-                    "Skipping inclusion of '{}' '{}' in '{index}', as it has already '{has}'.",
-                    entry.name, entry.version
-                )),
+            )?;
+            let has = match decision {
+                Decision::Planned { .. } => {
+                    taken.push(index.to_string());
+                    self.files.push(self.file.clone());
+                    continue;
+                }
+                Decision::AlreadyThere => entry.version.clone(),
+                Decision::Skipped { has } | Decision::WouldDowngrade { has } => has,
+            };
+            self.archive.reporter.note(&format!(
+                "Skipping inclusion of '{}' '{}' in '{index}', as it has already '{has}'.",
+                entry.name, entry.version
+            ));
+            if has == entry.version {
+                there.push(index.to_string());
             }
         }
         for (indexes, what) in [(&taken, "added to"), (&there, "already in")] {
@@ -249,6 +272,9 @@ impl<'a> Batch<'a> {
             }
         }
         if !taken.is_empty() {
+            if let (None, Some(first)) = (&self.directory, files.first()) {
+                self.directory = Some(ArchivePath::new(first.path.directory())?);
+            }
             files.into_iter().for_each(|arrived| self.bring(arrived));
         }
         Ok(())
@@ -320,7 +346,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The plan, what to tell scripts, and the result lines.
-    fn finish(self, command: &str, file: Option<PathBuf>) -> (Plan, Told, Vec<String>) {
+    fn finish(self, command: &str) -> (Plan, Told, Vec<String>) {
         let plan = Plan {
             changes: self.planned.into_changes(),
             new_files: self.new_files.into_values().collect(),
@@ -329,15 +355,15 @@ impl<'a> Batch<'a> {
         };
         let cause = Cause {
             command: command.to_owned(),
-            file,
             from: None,
         };
         (
             plan,
             Told {
+                looked_at: vec![self.distribution.codename.clone()],
                 cause,
+                files: self.files,
                 accepted: self.accepted,
-                about: Some(self.distribution.codename.clone()),
             },
             self.results,
         )

@@ -7,7 +7,7 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Ignore, uploaders};
 use crate::fsio;
 use crate::ingest::changes::{Received, Violation, check_deb, check_dsc, check_listing, receive};
-use crate::ingest::{IncomingControl, IncomingDeb, Intake, SpooledFile};
+use crate::ingest::{self, IncomingControl, IncomingDeb, Intake, SpooledFile};
 use crate::model::package::{ChangesFile, FileKind, FileName};
 use crate::model::{
     ArchivePath, Changes, ErrorKind, PackageArchitecture, PackageType, SourceControl, TrackedFile, TrackedKind,
@@ -39,12 +39,14 @@ pub fn include_changes(archive: &Archive<'_>, distribution: &str, files: &[PathB
     let store = session.open()?;
     let mut batch = Batch::new(archive, distribution, &store)?;
     let mut uploads = uploads.into_iter();
-    take_all(archive, files, |_| match uploads.next() {
-        Some(upload) => batch.add_upload(upload),
+    take_all(archive, files, |file| match uploads.next() {
+        Some(upload) => {
+            batch.begin_file(file);
+            batch.add_upload(upload)
+        }
         None => Ok(()),
     })?;
-    let file = files.first().filter(|_| files.len() == 1).cloned();
-    let finished = batch.finish(&archive.settings.command, file);
+    let finished = batch.finish(&archive.settings.command);
     carry_out(&session, store, finished)
 }
 
@@ -100,7 +102,8 @@ impl Upload {
         let mut descriptions = Vec::new();
         let mut parts: BTreeMap<FileName, (ChangesFile, SpooledFile)> = BTreeMap::new();
         for listed in &self.changes.files {
-            match receive(intake, listed, directory)? {
+            let received = receive(intake, listed, directory).map_err(|error| missing_or(error, &origin, listed))?;
+            match received {
                 Received::Deb(deb) => {
                     violations.extend(check_deb(&self.changes, listed, &deb.control));
                     let package_type = type_of(listed.kind);
@@ -186,6 +189,18 @@ impl Upload {
             byhand_sections: sections(true),
             ..uploaders::Upload::default()
         }
+    }
+}
+
+/// That a listed file is not there, or whatever else is wrong with it.
+fn missing_or(error: ingest::Error, changes: &Path, listed: &ChangesFile) -> Error {
+    if error.is_not_found() {
+        Error::MissingListed {
+            changes: changes.to_owned(),
+            file: listed.name.to_string(),
+        }
+    } else {
+        error.into()
     }
 }
 
@@ -289,6 +304,10 @@ impl Batch<'_> {
         changes: &Changes,
         others: Vec<(ChangesFile, SpooledFile)>,
     ) -> Result<()> {
+        // where nothing came in, there is no place and nothing to keep them for, and nothing to tell
+        let Some(directory) = self.directory.clone() else {
+            return Ok(());
+        };
         let mut accepted = AcceptedChanges {
             codename: self.distribution.codename.clone(),
             source: changes.source.to_string(),
@@ -296,10 +315,7 @@ impl Batch<'_> {
             file: changes_file.origin.clone(),
             pool_path: None,
         };
-        // beside the packages that came in; where nothing did, there is no place and nothing to keep them for
-        let directory = self.new_files.keys().map(|path| path.directory().to_owned()).next();
-        if let (Some(tracking), Some(directory)) = (self.distribution.tracking, directory) {
-            let directory = ArchivePath::new(&directory)?;
+        if let Some(tracking) = self.distribution.tracking {
             if tracking.include_changes {
                 let path = directory.join(&pool_name(changes))?;
                 accepted.pool_path = Some(path.to_string());
