@@ -46,8 +46,8 @@ impl Archive {
     }
 }
 
-/// Waits until the published state is two seconds old. Till then `aptrepo serve` tells nobody that he has it already,
-/// since another state of the same second could follow.
+/// Waits until the published state is two seconds old. Who gets it before then is given an older date by `aptrepo
+/// serve`, since another state of the same second could follow, and fetches it once more.
 fn settle(env: &TestEnv) -> TestResult {
     for codename in ["staging", "prod"] {
         let modified = std::fs::metadata(env.outdir().join(format!("dists/{codename}/InRelease")))?.modified()?;
@@ -128,6 +128,7 @@ fn apt_takes_indexes_by_hash_and_only_those_of_what_changed() -> TestResult {
         return Ok(());
     };
     for server in &archive.servers {
+        settle(&archive.env)?;
         let client = archive.client(server)?;
         let first = client.get(&["update"]).ok().text();
         if !archive.env.tool().is_reprepro {
@@ -141,7 +142,6 @@ fn apt_takes_indexes_by_hash_and_only_those_of_what_changed() -> TestResult {
                 .filter(|line| line.starts_with("GET ") && line.contains("/Packages"));
             assert_eq!(by_name.count(), 0, "{}: {first}", server.name);
         }
-        settle(&archive.env)?;
         let again = client.get(&["update"]).ok();
         let requests = again.text().lines().filter(|line| line.starts_with("GET ")).count();
         assert_eq!(

@@ -275,8 +275,9 @@ fn write_release(request: &Request<'_>, tree: &Tree, published: &mut Published, 
     Ok(())
 }
 
-/// The time of the Release files in Unix seconds: that of the `Date` in them, since apt asks for what changed since then,
-/// and in any case later than that of the state before, since some servers take equal times for equal files.
+/// The time of the Release files in Unix seconds: that of the `Date` in them, but in any case later than that of the
+/// state before. apt asks for what is newer than the time of the file that it has, in whole seconds, so two states of
+/// one second would look alike to it.
 fn modification_time(request: &Request<'_>) -> i64 {
     let live = request
         .dists

@@ -295,7 +295,7 @@ fn release_carries_the_configured_fields() {
 }
 
 #[test]
-fn release_is_of_the_time_that_it_names_so_that_apt_can_ask_for_newer() {
+fn release_is_of_the_time_that_it_names_and_every_state_has_its_own() {
     let mut archive = small();
     let modified = |archive: &Archive| fs::metadata(archive.live("Release")).unwrap().mtime();
     archive.publish();
