@@ -40,6 +40,15 @@ pub enum Error {
     /// The server failed.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
+    /// The program of `--endhook` cannot be run.
+    #[error("cannot run the endhook `{hook}`", hook = hook.display())]
+    Hook {
+        /// The program.
+        hook: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The answer cannot be written.
     #[error("cannot write the answer to stdout")]
     Stdout {
@@ -58,7 +67,7 @@ impl Error {
             Self::Serve(error) => exit_code(error.kind()),
             // the reader of a pipe has had enough
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Self::Stdout { .. } => exit_code(crate::model::ErrorKind::General),
+            Self::Stdout { .. } | Self::Hook { .. } => exit_code(crate::model::ErrorKind::General),
         }
     }
 
@@ -69,7 +78,7 @@ impl Error {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Serve(_) => None,
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
-            Self::Stdout { .. } => None,
+            Self::Stdout { .. } | Self::Hook { .. } => None,
         };
         print_error(self, hint.as_deref());
     }
@@ -199,8 +208,8 @@ mod tests {
         };
         assert_eq!(parsed("aptrepo -C main list x").restriction().components.len(), 1);
         assert_eq!(parsed("aptrepo LIST x -C main").restriction().components.len(), 1);
-        assert_eq!(parsed("aptrepo --delete --nodelete list x").delete, Some(false));
-        assert_eq!(parsed("aptrepo --nodelete --delete list x").delete, Some(true));
+        assert_eq!(parsed("aptrepo --delete --nodelete list x").delete, Some(0));
+        assert_eq!(parsed("aptrepo --nodelete --delete --delete list x").delete, Some(2));
         assert_eq!(parsed("aptrepo --based /x list x").basedir.as_deref(), Some("/x"));
         assert_eq!(parsed("aptrepo -vv -V list x").verbosity, 7);
     }

@@ -131,7 +131,7 @@ impl Publisher<'_> {
         let is_forced = settings.options.export == Some(ExportMode::Force);
         let database = archive.database()?;
         let file_lists = |digest: &Sha256| database.file_list(digest);
-        let environment: Vec<(OsString, OsString)> = script_directories(archive)
+        let environment: Vec<(OsString, OsString)> = script_directories(&archive.directories)
             .into_iter()
             .map(|(name, path)| (name.into(), path.into_os_string()))
             .collect();

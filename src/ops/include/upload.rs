@@ -310,6 +310,9 @@ impl Batch<'_> {
             pool_path: None,
         };
         // beside the packages that came in; where nothing did, there is no place and nothing to keep them for
+        let beside = fsio::parent(&accepted.file).to_owned();
+        let names = changes.files.iter().map(|listed| beside.join(listed.name.as_str()));
+        self.originals.all.extend(names.chain([accepted.file.clone()]));
         let directory = self.new_files.keys().map(|path| path.directory().to_owned()).next();
         if let (Some(tracking), Some(directory)) = (self.distribution.tracking, directory) {
             let directory = ArchivePath::new(&directory)?;
@@ -348,6 +351,7 @@ impl Batch<'_> {
             file_list: None,
         };
         self.check_content(&arrived.pool_file())?;
+        self.originals.taken.insert(arrived.file.origin.clone());
         self.extra_tracked.push(ExtraTrackedFile {
             codename: self.distribution.codename.clone(),
             source: changes.source.clone(),
