@@ -185,6 +185,14 @@ pub enum Error {
         #[source]
         source: ingest::source::FormatError,
     },
+    /// A file that a .changes lists is not beside it.
+    #[error("`{file}` is missing, which `{changes}` lists", changes = changes.display())]
+    MissingListed {
+        /// The file.
+        file: String,
+        /// The .changes file.
+        changes: PathBuf,
+    },
     /// A file that a .dsc names is nowhere.
     #[error("`{file}` is missing: it did not come in, and there is no `{path}`")]
     MissingPart {
@@ -254,7 +262,7 @@ impl Error {
             Self::Format { source, .. } => source.kind(),
             Self::MissingPart { .. } => ErrorKind::FileMissing,
             Self::ListFormat { .. } => ErrorKind::Usage,
-            Self::NoTrack { .. } => ErrorKind::Unknown,
+            Self::NoTrack { .. } | Self::MissingListed { .. } => ErrorKind::Unknown,
             Self::Name(_)
             | Self::Version(_)
             | Self::Path(_)

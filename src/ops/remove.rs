@@ -7,7 +7,7 @@ use crate::model::{PackageName, SourceName, Version};
 use super::Result;
 use super::archive::Archive;
 use super::notify::Cause;
-use super::plan::{Plan, Planned, TrackEdit};
+use super::plan::{Plan, Planned};
 use super::query::{self, Found, Selection};
 use super::session::{Outcome, Session, Told};
 
@@ -16,7 +16,7 @@ use super::session::{Outcome, Session, Told};
 pub enum Unwanted {
     /// Binary and source packages of these names; where a version is named, only that.
     Names(Vec<(PackageName, Option<Version>)>),
-    /// Sources with all their binaries and their tracking records; where a version is named, only that.
+    /// Sources with all their binaries; where a version is named, only that. Tracking that keeps them still does.
     Sources(Vec<(SourceName, Option<Version>)>),
     /// Those whose name a glob matches.
     Matching(globset::GlobMatcher),
@@ -33,7 +33,6 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
     let store = session.open()?;
     let snapshot = store.snapshot()?;
     let find = |selection: &Selection| query::find(&snapshot, distribution, &archive.settings.restriction, selection);
-    let mut track_edits = Vec::new();
     let found = match unwanted {
         Unwanted::Names(names) => {
             let mut all = Vec::new();
@@ -56,16 +55,7 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
                 sources.iter().any(named)
             };
             all.retain(|found| means(&found.entry.source, &found.entry.source_version));
-            for (source, _) in sources {
-                let tracks = snapshot.tracks_of(&distribution.codename, source)?;
-                let unwanted = tracks.into_iter().filter(|track| means(&track.source, &track.version));
-                track_edits.extend(unwanted.map(|track| TrackEdit::Remove {
-                    codename: distribution.codename.clone(),
-                    source: track.source,
-                    version: track.version,
-                }));
-            }
-            if all.is_empty() && track_edits.is_empty() {
+            if all.is_empty() {
                 let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
                 archive.reporter.note(&format!(
                     "Nothing to do as no package with source '{}' found!",
@@ -84,7 +74,6 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         .collect();
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
-        track_edits,
         ..Plan::default()
     };
     let cause = Cause {

@@ -352,9 +352,11 @@ impl Scenario {
         }
     }
 
-    /// A file of the same name with other content.
+    /// A file of the same name with other content. Only of a source with one package: of two files of which one is
+    /// refused reprepro takes the other.
     fn collision(&mut self) -> TestResult<Vec<String>> {
-        let recipe = self.recipe();
+        let alone: Vec<&Recipe> = RECIPES.iter().filter(|recipe| recipe.binaries.len() == 1).collect();
+        let recipe = *self.dice.pick(&alone);
         let (name, all) = recipe.binaries.first().copied().unwrap_or_default();
         let arch = if all { "all" } else { "amd64" };
         let version = *self.dice.pick(recipe.versions);

@@ -102,7 +102,16 @@ impl Upload {
         let mut descriptions = Vec::new();
         let mut parts: BTreeMap<FileName, (ChangesFile, SpooledFile)> = BTreeMap::new();
         for listed in &self.changes.files {
-            match receive(intake, listed, directory)? {
+            let received = receive(intake, listed, directory).map_err(|error| {
+                if error.is_not_found() {
+                    return Error::MissingListed {
+                        file: listed.name.to_string(),
+                        changes: origin.clone(),
+                    };
+                }
+                error.into()
+            })?;
+            match received {
                 Received::Deb(deb) => {
                     violations.extend(check_deb(&self.changes, listed, &deb.control));
                     let package_type = type_of(listed.kind);
@@ -291,7 +300,6 @@ impl Batch<'_> {
         changes: &Changes,
         others: Vec<(ChangesFile, SpooledFile)>,
     ) -> Result<()> {
-        // where nothing came in, there is no place and nothing to keep them for, and nothing to tell
         let Some(directory) = self.directory.clone() else {
             return Ok(());
         };
@@ -327,7 +335,9 @@ impl Batch<'_> {
                 }
             }
         }
-        self.accepted.push(accepted);
+        if self.is_taken {
+            self.accepted.push(accepted);
+        }
         Ok(())
     }
 
@@ -352,13 +362,13 @@ impl Batch<'_> {
     }
 }
 
-/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`.
+/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`, with the epoch as reprepro has it.
 fn pool_name(changes: &Changes) -> String {
     let architectures: Vec<String> = changes.architectures.iter().map(ToString::to_string).collect();
     format!(
         "{}_{}_{}.changes",
         changes.source,
-        changes.version.without_epoch(),
+        changes.version,
         architectures.join("+")
     )
 }
