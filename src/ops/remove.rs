@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::conf::distribution::{Distribution, TrackingMode};
+use crate::conf::distribution::Distribution;
 use crate::model::{PackageName, SourceName, Version};
 use crate::store::Snapshot;
 
 use super::Result;
 use super::archive::Archive;
 use super::notify::Cause;
-use super::plan::{Plan, Planned, TrackEdit};
+use super::plan::{Plan, Planned};
 use super::query::{self, Found, Selection, of_version};
 use super::session::{Outcome, Session, Told};
 
@@ -18,7 +18,7 @@ use super::session::{Outcome, Session, Told};
 pub enum Unwanted {
     /// Binary and source packages of these names; where a version is named, only that, else the highest.
     Names(Vec<(PackageName, Option<Version>)>),
-    /// Sources with all their binaries and their tracking records; where a version is named, only that.
+    /// Sources with all their binaries; where a version is named, only that. Tracking that keeps them still does.
     Sources(Vec<(SourceName, Option<Version>)>),
     /// Those of a selection.
     Selected(Selection),
@@ -38,10 +38,10 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         snapshot: store.snapshot()?,
         distribution,
     };
-    let (found, track_edits) = match unwanted {
-        Unwanted::Names(names) => (selector.by_name(names)?, Vec::new()),
+    let found = match unwanted {
+        Unwanted::Names(names) => selector.by_name(names)?,
         Unwanted::Sources(sources) => selector.by_source(sources)?,
-        Unwanted::Selected(selection) => (selector.find(selection)?, Vec::new()),
+        Unwanted::Selected(selection) => selector.find(selection)?,
     };
     // as with reprepro, only `remove` counts where nothing was there
     let is_looked_at = matches!(unwanted, Unwanted::Names(_)) || !found.is_empty();
@@ -51,7 +51,6 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         .collect();
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
-        track_edits,
         ..Plan::default()
     };
     let cause = Cause {
@@ -95,8 +94,8 @@ impl Selector<'_> {
         Ok(all)
     }
 
-    /// The packages of sources, and their tracking records unless those are kept for good (`Tracking: keep`).
-    fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<(Vec<Found>, Vec<TrackEdit>)> {
+    /// The packages of sources. What tracking keeps of them follows from its mode.
+    fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<Vec<Found>> {
         let means = |source: &SourceName, version: &Version| {
             let named = |(name, only): &(SourceName, Option<Version>)| {
                 name == source && only.as_ref().is_none_or(|only| only.compare(version).is_eq())
@@ -105,21 +104,7 @@ impl Selector<'_> {
         };
         let mut found = self.find(&Selection::All)?;
         found.retain(|found| means(&found.entry.source, &found.entry.source_version));
-        let mut track_edits = Vec::new();
-        let is_kept = self
-            .distribution
-            .tracking
-            .is_some_and(|tracking| tracking.mode == TrackingMode::Keep);
-        for (source, _) in sources.iter().filter(|_| !is_kept) {
-            let tracks = self.snapshot.tracks_of(&self.distribution.codename, source)?;
-            let unwanted = tracks.into_iter().filter(|track| means(&track.source, &track.version));
-            track_edits.extend(unwanted.map(|track| TrackEdit::Remove {
-                codename: self.distribution.codename.clone(),
-                source: track.source,
-                version: track.version,
-            }));
-        }
-        if found.is_empty() && track_edits.is_empty() {
+        if found.is_empty() {
             let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
             let message = format!(
                 "Nothing to do as no package with source '{}' found!",
@@ -127,7 +112,7 @@ impl Selector<'_> {
             );
             self.archive.reporter.note(&message);
         }
-        Ok((found, track_edits))
+        Ok(found)
     }
 }
 

@@ -52,8 +52,10 @@ struct Batch<'a> {
     accepted: Vec<AcceptedChanges>,
     /// The file of the command that is being taken.
     file: PathBuf,
-    /// The directory of the first of its packages that an index takes; none as long as none does.
+    /// The pool directory of the first of its packages.
     directory: Option<ArchivePath>,
+    /// Whether an index takes any of its packages.
+    is_taken: bool,
     /// The file that brought each change so far.
     files: Vec<PathBuf>,
 
@@ -146,6 +148,7 @@ impl<'a> Batch<'a> {
     fn begin_file(&mut self, file: &Path) {
         file.clone_into(&mut self.file);
         self.directory = None;
+        self.is_taken = false;
     }
 
     fn new(archive: &'a Archive<'a>, distribution: &'a Distribution, store: &'a Store) -> Result<Self> {
@@ -161,6 +164,7 @@ impl<'a> Batch<'a> {
             accepted: Vec::new(),
             file: PathBuf::new(),
             directory: None,
+            is_taken: false,
             files: Vec::new(),
 
             originals: Originals::default(),
@@ -292,6 +296,9 @@ impl<'a> Batch<'a> {
         for arrived in &files {
             self.check_content(&arrived.pool_file())?;
         }
+        if let (None, Some(first)) = (&self.directory, files.first()) {
+            self.directory = Some(ArchivePath::new(first.path.directory())?);
+        }
         let entry = &package.entry;
         let (mut taken, mut there) = (Vec::new(), Vec::new());
         for index in indexes {
@@ -336,9 +343,7 @@ impl<'a> Batch<'a> {
             self.originals.taken.extend(origins());
         }
         if !taken.is_empty() {
-            if let (None, Some(first)) = (&self.directory, files.first()) {
-                self.directory = Some(ArchivePath::new(first.path.directory())?);
-            }
+            self.is_taken = true;
             files.into_iter().for_each(|arrived| self.bring(arrived));
         }
         Ok(())

@@ -300,7 +300,6 @@ impl Batch<'_> {
         changes: &Changes,
         others: Vec<(ChangesFile, SpooledFile)>,
     ) -> Result<()> {
-        // where nothing came in, there is no place and nothing to keep them for, and nothing to tell
         let Some(directory) = self.directory.clone() else {
             return Ok(());
         };
@@ -339,7 +338,9 @@ impl Batch<'_> {
                 }
             }
         }
-        self.accepted.push(accepted);
+        if self.is_taken {
+            self.accepted.push(accepted);
+        }
         Ok(())
     }
 
@@ -365,13 +366,13 @@ impl Batch<'_> {
     }
 }
 
-/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`.
+/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`, with the epoch as reprepro has it.
 fn pool_name(changes: &Changes) -> String {
     let architectures: Vec<String> = changes.architectures.iter().map(ToString::to_string).collect();
     format!(
         "{}_{}_{}.changes",
         changes.source,
-        changes.version.without_epoch(),
+        changes.version,
         architectures.join("+")
     )
 }
