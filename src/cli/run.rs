@@ -12,14 +12,16 @@ use crate::ops::query;
 use crate::ops::query::Selection;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
-use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
+use crate::ops::{
+    self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks, vanished,
+};
 use crate::serve;
 
 use super::command::{self, Command, CommandLine};
 use super::options::GlobalOptions;
 use super::syntax::find_command;
 use super::term::{Terminal, exit_code};
-use super::{Error, answer, keys, look, unknown_command};
+use super::{Error, answer, keys, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -31,9 +33,13 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
             .unwrap_or_default();
         return Err(unknown_command(&word));
     }
+    misuse::refuse(name, &global.options, global.dry_run)?;
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let configured = Configured::load(options, home)?;
+    let mut configured = Configured::load(options, home.clone())?;
+    if !matches!(command, Command::Key(_) | Command::Init(_)) {
+        use_callers_keys(&mut configured, home);
+    }
     let Some(hook) = configured.options.endhook.clone() else {
         return run_configured(name, (command, &global), configured, arguments);
     };
@@ -48,6 +54,23 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
     };
     let place = find_command(arguments).map_or(0, |(place, _)| place);
     run_end_hook(hook, arguments.get(place..).unwrap_or_default(), environment, code)
+}
+
+/// Where no option names a key directory and the archive has none of its own, the keys are the caller's, as with
+/// reprepro.
+fn use_callers_keys(configured: &mut Configured, home: Option<PathBuf>) {
+    if configured.options.gnupghome.is_some() || configured.directories.gnupg.exists() {
+        return;
+    }
+    let named = std::env::var_os("GNUPGHOME").map(PathBuf::from);
+    let usual = home.map(|home| home.join(".gnupg"));
+    if let Some(directory) = [named, usual]
+        .into_iter()
+        .flatten()
+        .find(|directory| directory.exists())
+    {
+        configured.directories.gnupg = directory;
+    }
 }
 
 /// Runs the program of `--endhook` when all locks are released. Its exit code takes the place of ours.
@@ -416,6 +439,7 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
             };
             check::check_pool(archive, depth)?;
         }
+        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
         Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
         Command::DeleteUnreferenced => {
             let removed = garbage::delete_unreferenced(archive)?;

@@ -357,7 +357,7 @@ impl<'a> Batch<'a> {
                 return Err(Error::OtherContent {
                     path: wanted.path.clone(),
                     differences,
-                    references: Vec::new(),
+                    references: vec!["another file of this command".into()],
                 });
             }
         }
@@ -410,7 +410,7 @@ impl<'a> Batch<'a> {
                 path.display()
             )],
             words: vec!["uploaders"],
-            kind: crate::model::ErrorKind::BadSignature,
+            kind: crate::model::ErrorKind::General,
         })
     }
 
@@ -505,7 +505,7 @@ fn payload(archive: &Archive<'_>, file: &Path, text: &[u8], keyring: &Keyring) -
             file: file.display().to_string(),
             problems: vec![broken.to_string()],
             words: vec!["brokensignatures"],
-            kind: crate::model::ErrorKind::BadSignature,
+            kind: crate::model::ErrorKind::General,
         });
     }
     Ok(read)
