@@ -175,7 +175,7 @@ struct Deliberate {
     ours: (i32, &'static str),
 }
 
-const DELIBERATE: [Deliberate; 6] = [
+const DELIBERATE: [Deliberate; 7] = [
     Deliberate {
         what: "a copy does not put an older version in place of a newer one",
         why: "a promotion given in the wrong order would downgrade production with no more than a warning",
@@ -193,6 +193,23 @@ const DELIBERATE: [Deliberate; 6] = [
         },
         theirs: (0, "local|main|amd64: hello 1\n"),
         ours: (255, "local|main|amd64: hello 2\n"),
+    },
+    Deliberate {
+        what: "a copy of what is there already is nothing done",
+        why: "reprepro logs it as a replacement, calls the notifiers, and writes and signs the indexes again",
+        lines: &[
+            "",
+            "Codename: other",
+            "Architectures: i386 amd64 source",
+            "Components: main contrib",
+        ],
+        command: |env| {
+            include(env, "local", &Deb::new("hello", "1"))?;
+            include(env, "other", &Deb::new("hello", "1"))?;
+            Ok(words(&["--nothingiserror", "copy", "local", "other", "hello"]))
+        },
+        theirs: (0, "local|main|amd64: hello 1\n"),
+        ours: (1, "local|main|amd64: hello 1\n"),
     },
     Deliberate {
         what: "a .deb without Section and Priority gets `misc` and `optional`",

@@ -18,13 +18,18 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "copy",
             "copysrc",
             "copymatched",
+            "copyfilter",
             "remove",
             "removesrc",
             "removesrcs",
             "removematched",
+            "removefilter",
         ],
     ),
-    ("Look", &["list", "listmatched", "ls", "lsbycomponent", "show"]),
+    (
+        "Look",
+        &["list", "listmatched", "listfilter", "ls", "lsbycomponent", "show"],
+    ),
     ("Publish", &["export", "createsymlinks", "serve"]),
     (
         "Look after it",
@@ -35,6 +40,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "deleteunreferenced",
             "dumpreferences",
             "rerunnotifiers",
+            "dump",
+            "load",
         ],
     ),
     (
@@ -91,7 +98,7 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
-        &["copy", "copysrc", "copymatched"],
+        &["copy", "copysrc", "copymatched", "copyfilter"],
         &[
             "component",
             "architecture",
@@ -102,12 +109,12 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
-        &["remove", "removematched"],
+        &["remove", "removematched", "removefilter"],
         &["component", "architecture", "type", "dry-run", "json"],
     ),
     (&["removesrc", "removesrcs"], &["dry-run", "json"]),
     (
-        &["list", "listmatched"],
+        &["list", "listmatched", "listfilter"],
         &[
             "component",
             "architecture",
@@ -168,6 +175,10 @@ const COMMAND_EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("listmatched", &["listmatched noble-prod 'lib*'"]),
+    (
+        "listfilter",
+        &["listfilter noble-prod 'Section (== web), Priority (!= required)'"],
+    ),
     ("serve", &["-b /srv/apt serve --listen 0.0.0.0:80"]),
     (
         "key",

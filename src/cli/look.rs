@@ -1,7 +1,6 @@
 //! The commands that only read: from the parsed command to the answer.
 
-use globset::{GlobBuilder, GlobMatcher};
-
+use crate::conf::Formula;
 use crate::model::PackageName;
 use crate::ops::Archive;
 use crate::ops::query::{self, ListRow, Selection};
@@ -20,9 +19,10 @@ pub fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         Command::ListMatched(arguments) => list(
             archive,
             &arguments.distribution,
-            &Selection::Matching(glob(&arguments.glob)?),
+            &Selection::Matching(arguments.glob),
             json,
         ),
+        Command::ListFilter(arguments) => list(archive, &arguments.distribution, &formula(&arguments.formula)?, json),
         Command::Ls(arguments) => ls(archive, &arguments.name, false, json),
         Command::LsByComponent(arguments) => ls(archive, &arguments.name, true, json),
         Command::Show(arguments) => {
@@ -62,12 +62,11 @@ fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool)
     Ok(Done::something_if(!rows.is_empty()))
 }
 
-/// A glob of the command line, which may match any character.
-pub fn glob(text: &str) -> Result<GlobMatcher, Error> {
-    let glob = GlobBuilder::new(text).literal_separator(false).build();
-    let glob = glob.map_err(|error| Error::Usage {
-        problem: format!("invalid glob `{text}`: {}", error.kind()),
+/// A formula of the command line.
+pub fn formula(text: &str) -> Result<Selection, Error> {
+    let formula = Formula::parse(text).map_err(|error| Error::Usage {
+        problem: error.to_string(),
         hint: None,
     })?;
-    Ok(glob.compile_matcher())
+    Ok(Selection::Fulfilling(formula))
 }

@@ -3,10 +3,12 @@
 mod answer;
 mod command;
 mod help;
+mod hook;
 mod keys;
 mod look;
 mod options;
 mod run;
+mod setup;
 mod syntax;
 mod term;
 
@@ -98,6 +100,10 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
             let _ = page.print();
             return exit_code(crate::model::ErrorKind::Usage);
         }
+        Err(_) if arguments.len() <= 1 => {
+            term::tell(&command_line().render_help().to_string());
+            return exit_code(crate::model::ErrorKind::Usage);
+        }
         Err(error) => {
             let error = syntax::explain(&error, &arguments);
             error.print();
@@ -138,7 +144,7 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
-    const NOT_YET: [&str; 28] = [
+    const NOT_YET: [&str; 25] = [
         "update",
         "checkupdate",
         "dumpupdate",
@@ -148,9 +154,6 @@ fn unknown_command(word: &str) -> Error {
         "dumppull",
         "cleanlists",
         "processincoming",
-        "removefilter",
-        "copyfilter",
-        "listfilter",
         "move",
         "movesrc",
         "movematched",

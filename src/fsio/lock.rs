@@ -1,5 +1,6 @@
 //! The lock that one writing command holds: `flock` on a file that says who holds it, so that the lock ends with its
-//! holder, however that ends.
+//! holder, however that ends. A holder that comes to its end clears the file; what is left in it tells the next holder
+//! that there may be something to clear up.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -29,7 +30,8 @@ pub enum LockError {
 /// The held lock; dropping it, or dying, releases it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    was_left: bool,
 }
 
 impl Lock {
@@ -61,9 +63,23 @@ impl Lock {
             std::thread::sleep(pause.min(patience - waited));
             pause = (pause * 2).min(Duration::from_millis(200));
         }
+        let was_left = file.metadata().at("read", path)?.len() > 0;
         file.set_len(0).at("write", path)?;
         writeln!(file, "process {}: {command}", std::process::id()).at("write", path)?;
-        Ok(Self { _file: file })
+        Ok(Self { file, was_left })
+    }
+
+    /// Whether the last holder died with the lock.
+    #[must_use]
+    pub fn was_left(&self) -> bool {
+        self.was_left
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // if this fails, the next holder looks for what a dead one leaves, and finds nothing
+        let _ = self.file.set_len(0);
     }
 }
 
@@ -95,6 +111,16 @@ mod tests {
         );
         drop(first);
         // a process that another test just forked has the file open until it starts its program
-        Lock::take(&path, "aptrepo list", Duration::from_secs(10)).unwrap();
+        let next = Lock::take(&path, "aptrepo list", Duration::from_secs(10)).unwrap();
+        assert!(!next.was_left());
+    }
+
+    #[test]
+    fn a_holder_that_died_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        super::super::write_new(&path, b"process 1: aptrepo include\n").unwrap();
+        let next = Lock::take(&path, "aptrepo list", Duration::from_secs(10)).unwrap();
+        assert!(next.was_left());
     }
 }

@@ -6,7 +6,8 @@ pub mod process;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -207,6 +208,15 @@ pub fn set_modified(path: &Path, unix_seconds: i64) -> Result<()> {
     rustix::fs::utimensat(CWD, path, &times, rustix::fs::AtFlags::empty()).at("set the time of", path)
 }
 
+/// Whether two directories are of one file system, so that a [`sync_filesystem`] of one is a sync of the other.
+///
+/// # Errors
+/// One of them is not there.
+pub fn same_filesystem(one: &Path, other: &Path) -> Result<bool> {
+    let device = |path: &Path| fs::metadata(path).at("read", path).map(|found| found.dev());
+    Ok(device(one)? == device(other)?)
+}
+
 /// Gives the file `from` the second name `to`, or copies it where the file system cannot link.
 ///
 /// # Errors
@@ -268,6 +278,24 @@ pub fn remove_tree(path: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove the directory", path),
         _ => Ok(()),
     }
+}
+
+/// Removes the temporary files in `directory` that a dead process left; the directory may be missing.
+///
+/// # Errors
+/// The directory cannot be read, or one of them cannot be removed.
+pub fn remove_temporary_files(directory: &Path) -> Result<()> {
+    let entries = match fs::read_dir(directory).at("read the directory", directory) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry.at("read the directory", directory)?;
+        if entry.file_name().as_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
+            remove_if_there(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes `directory` and those above it, up to but not including `stop`, as long as they are empty.

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::fsio;
+use crate::fsio::{self, AtPath};
 use crate::model::{ArchivePath, ErrorKind, PoolFile, Promise};
+
+use crate::store::Store;
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
-use super::session::{Session, Told};
+use super::session::Session;
 use super::{Error, Result, with_causes};
 
 /// How closely `checkpool` looks.
@@ -67,9 +70,50 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             }
         }
     }
+    if names.is_empty() && !archive.settings.dry_run {
+        register_strays(archive, &store)?;
+    }
     drop((store, snapshot));
-    session.finish(&[], &Told::default())?;
+    session.finish()?;
     outcome(faults, ErrorKind::General)
+}
+
+/// Registers the files of the pool that the database does not know, such as those whose record a damaged database
+/// lost: they become garbage with the usual grace time, unless a package needs them by then.
+fn register_strays(archive: &Archive<'_>, store: &Store) -> Result<()> {
+    let out = &archive.directories.out;
+    let mut directories = vec![out.join("pool")];
+    let mut strays = Vec::new();
+    while let Some(directory) = directories.pop() {
+        let entries = match fs::read_dir(&directory).at("read the directory", &directory) {
+            Err(error) if error.is_not_found() => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let place = entry.at("read the directory", &directory)?.path();
+            let kind = fs::symlink_metadata(&place).at("read", &place)?.file_type();
+            let path = place
+                .strip_prefix(out)
+                .ok()
+                .and_then(Path::to_str)
+                .map(ArchivePath::new);
+            match path {
+                _ if kind.is_dir() => directories.push(place),
+                Some(Ok(path)) if kind.is_file() && store.pool_file(&path)?.is_none() => {
+                    let content = fsio::digest_file(&place)?;
+                    strays.push(PoolFile { path, content });
+                }
+                _ => {}
+            }
+        }
+    }
+    for stray in &strays {
+        archive.reporter.note(&format!(
+            "`{}` was not registered; it is now, as unreferenced",
+            stray.path
+        ));
+    }
+    Ok(store.announce_files(&strays, archive.settings.now)?)
 }
 
 /// Checks every file that the database knows of against the pool.

@@ -1,4 +1,4 @@
-//! `copy`, `copysrc`, `copymatched`: packages of one distribution into another, as they are, between indexes of the same
+//! `copy`, `copysrc`, `copymatched`, `copyfilter`: packages of one distribution into another, as they are, between indexes of the same
 //! name. The way from staging to production.
 
 use crate::conf::distribution::Distribution;
@@ -25,8 +25,8 @@ pub enum Wanted {
         /// The versions; empty for all.
         versions: Vec<Version>,
     },
-    /// Those whose name a glob matches.
-    Matching(globset::GlobMatcher),
+    /// Those of a selection.
+    Selected(Selection),
 }
 
 /// Copies packages from the distribution `from` to the distribution `to`.
@@ -42,20 +42,22 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
     let store = session.open()?;
     let snapshot = store.snapshot()?;
     let found = select(archive, &snapshot, from, wanted)?;
+    let looked_at = if found.is_empty() {
+        Vec::new()
+    } else {
+        vec![to.codename.clone()]
+    };
     let plan = plan_copy(archive, &snapshot, to, found)?;
     let cause = Cause {
         command: archive.settings.command.clone(),
         from: Some(from.codename.to_string()),
-        ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        looked_at,
+        cause,
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
 }
 
 fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wanted: &Wanted) -> Result<Vec<Found>> {
@@ -85,7 +87,7 @@ fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wante
             }
             Ok(found)
         }
-        Wanted::Matching(glob) => query::find(snapshot, from, restriction, &Selection::Matching(glob.clone())),
+        Wanted::Selected(selection) => query::find(snapshot, from, restriction, selection),
     }
 }
 

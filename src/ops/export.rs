@@ -6,19 +6,19 @@ use std::ffi::OsString;
 use crate::conf::ExportMode;
 use crate::conf::distribution::{Distribution, SignWith};
 use crate::ingest;
-use crate::model::Sha256;
+use crate::model::{Codename, Sha256};
 use crate::pgp::{KeyHome, Passphrase, Signer};
 use crate::publish::{self, Check, MissingFileList, Published, needs_publishing};
 use crate::store::Snapshot;
 
 use super::archive::Archive;
-use super::session::{Session, Told, script_directories};
+use super::session::{Session, script_directories};
 use super::{Error, Result, garbage};
 
 /// Which distributions are published, and how closely.
 enum Wish<'a> {
-    /// Those whose state differs from what is published.
-    Owed,
+    /// Those whose state differs from what is published, and of those looked at the ones that never were.
+    Owed { looked_at: &'a [Codename] },
     /// These in any case.
     Named(&'a [&'a Distribution]),
 }
@@ -44,29 +44,37 @@ pub fn export(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     }
     let session = Session::begin(archive)?;
     publish_some(&session, &Wish::Named(&distributions))?;
-    session.finish(&[], &Told::default())
+    session.finish()
 }
 
-/// Publishes every distribution whose state is not what clients see.
+/// Publishes every distribution whose state is not what clients see; those looked at also if they were never
+/// published, and with `--export=lookedat` or `force` in any case.
 ///
 /// # Errors
 /// One of them cannot be published; the others are.
-pub fn publish_owed(session: &Session<'_>) -> Result<()> {
-    publish_some(session, &Wish::Owed)
+pub fn publish_owed(session: &Session<'_>, looked_at: &[Codename]) -> Result<()> {
+    publish_some(session, &Wish::Owed { looked_at })
 }
 
 fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
     let archive = session.archive;
     let mut publisher = Publisher {
         session,
-        snapshot: session.open()?.snapshot()?,
+        snapshot: archive.snapshot()?,
         signers: BTreeMap::new(),
     };
+    let is_for_all_looked_at = matches!(
+        archive.settings.options.export,
+        Some(ExportMode::LookedAt | ExportMode::Force)
+    );
     let mut first_error = None;
     for distribution in archive.conf.distributions.iter().filter(|d| d.export && !d.read_only) {
         let previous = publisher.previous(distribution)?;
         let is_wanted = match wish {
-            Wish::Owed => needs_publishing(&publisher.snapshot, distribution, previous.as_ref()),
+            Wish::Owed { looked_at } => {
+                needs_publishing(&publisher.snapshot, distribution, previous.as_ref())
+                    || looked_at.contains(&distribution.codename) && (previous.is_none() || is_for_all_looked_at)
+            }
             Wish::Named(named) => named.iter().any(|named| named.codename == distribution.codename),
         };
         if !is_wanted {
@@ -114,8 +122,9 @@ impl Publisher<'_> {
             outcome => outcome?,
         };
         let record = outcome.published.encode().map_err(error)?;
-        let store = self.session.open()?;
-        store.set_published(&distribution.codename, &record, &outcome.published.keeps())?;
+        self.session
+            .guard
+            .set_published(&distribution.codename, &record, &outcome.published.keeps())?;
         Ok(())
     }
 
@@ -172,7 +181,7 @@ impl Publisher<'_> {
         let out = &self.session.archive.directories.out;
         for MissingFileList { path, sha256 } in packages {
             let paths = ingest::paths_in_deb(&path.to_fs_path(out))?;
-            self.session.open()?.put_file_list(sha256, &paths)?;
+            self.session.guard.put_file_list(sha256, &paths)?;
         }
         Ok(())
     }
@@ -234,7 +243,7 @@ pub fn create_symlinks(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             },
         )?;
     }
-    garbage::collect(&session)
+    garbage::collect_all(&session)
 }
 
 #[cfg(test)]

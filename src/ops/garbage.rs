@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::fsio::{self, AtPath};
 use crate::model::ArchivePath;
 
-use crate::store::PoolRecord;
+use crate::store::{PoolRecord, Store};
 
 use super::Result;
 use super::archive::Archive;
-use super::session::Session;
+use super::session::{Session, Told};
 
 /// How often objects of the database are collected.
 const COLLECTION_SECONDS: i64 = 86_400;
@@ -30,18 +30,47 @@ pub fn unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
         .collect())
 }
 
-/// Removes the pool files whose grace time is over, and objects of the database that nothing needs.
+/// The pool files whose grace time is over. They are to be removed when what named them is published no more.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn due(archive: &Archive<'_>, store: &Store) -> Result<Vec<ArchivePath>> {
+    if archive.settings.options.keep_unreferenced_files == Some(true) {
+        return Ok(Vec::new());
+    }
+    free_since(store, before(archive))
+}
+
+/// Removes pool files that are due, and objects of the database that nothing needs.
 ///
 /// # Errors
 /// A file cannot be removed or moved to the morgue.
-pub fn collect(session: &Session<'_>) -> Result<()> {
-    let settings = &session.archive.settings;
-    if settings.options.keep_unreferenced_files == Some(true) {
+pub fn collect(session: &Session<'_>, files: &[ArchivePath]) -> Result<()> {
+    if !files.is_empty() {
+        remove_files(session, &session.open()?, files)?;
+    }
+    if session.archive.settings.options.keep_unreferenced_files == Some(true) {
         return Ok(());
     }
-    let before = settings.now.saturating_sub(settings.retain_seconds());
-    remove_files(session, before)?;
-    collect_objects(session, before)
+    collect_objects(session, before(session.archive))
+}
+
+/// Removes all pool files that are due, and objects of the database that nothing needs.
+///
+/// # Errors
+/// As [`due`] and [`collect`].
+pub fn collect_all(session: &Session<'_>) -> Result<()> {
+    let files = due(session.archive, &session.open()?)?;
+    collect(session, &files)
+}
+
+fn before(archive: &Archive<'_>) -> i64 {
+    let settings = &archive.settings;
+    settings.now.saturating_sub(settings.retain_seconds())
+}
+
+fn free_since(store: &Store, before: i64) -> Result<Vec<ArchivePath>> {
+    Ok(store.unreferenced(before)?.into_iter().map(|(path, _)| path).collect())
 }
 
 /// Removes objects of the database that neither the present nor a state since `keep_since` names, once a day: that
@@ -67,23 +96,25 @@ pub fn delete_unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
         return unreferenced(archive);
     }
     let session = Session::begin(archive)?;
-    let removed = remove_files(&session, i64::MAX)?;
-    session.finish(&[], &super::session::Told::default())?;
-    Ok(removed)
+    let store = session.open()?;
+    let unwanted = free_since(&store, i64::MAX)?;
+    drop(store);
+    // what clients see may still name them, if a command was killed
+    session.publish_and_tell(&[], &Told::default())?;
+    collect(&session, &unwanted)?;
+    Ok(unwanted)
 }
 
-fn remove_files(session: &Session<'_>, before: i64) -> Result<Vec<ArchivePath>> {
-    let store = session.open()?;
-    let files: Vec<ArchivePath> = store.unreferenced(before)?.into_iter().map(|(path, _)| path).collect();
+fn remove_files(session: &Session<'_>, store: &Store, files: &[ArchivePath]) -> Result<()> {
     if files.is_empty() {
-        return Ok(files);
+        return Ok(());
     }
     session
         .archive
         .reporter
         .status("Deleting files no longer referenced...");
     let directories = &session.archive.directories;
-    for path in &files {
+    for path in files {
         let place = path.to_fs_path(&directories.out);
         match &directories.morgue {
             Some(morgue) => move_to_morgue(&place, morgue, path.file_name())?,
@@ -94,8 +125,7 @@ fn remove_files(session: &Session<'_>, before: i64) -> Result<Vec<ArchivePath>> 
         }
     }
     // a crash before this line leaves records of files that are gone; removing them again does no harm
-    store.forget_files(&files)?;
-    Ok(files)
+    Ok(store.forget_files(files)?)
 }
 
 /// Moves a file into the morgue under its own name, or with `-1`, `-2` … behind it where that is taken.

@@ -5,6 +5,7 @@ pub mod archive;
 mod archiving;
 pub mod check;
 pub mod copy;
+pub mod dump;
 pub mod error;
 pub mod export;
 pub mod garbage;

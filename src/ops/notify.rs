@@ -26,6 +26,8 @@ pub struct Event<'a> {
     index: &'a IndexId,
     entry: &'a Entry,
     replaced: Option<&'a Entry>,
+    /// The file that brought the package.
+    file: Option<&'a Path>,
 }
 
 impl<'a> Event<'a> {
@@ -37,11 +39,13 @@ impl<'a> Event<'a> {
             index,
             entry,
             replaced: None,
+            file: None,
         }
     }
 
-    /// The events of one change: where it replaces several versions, the lower ones are removals of their own.
-    pub fn of_change(change: &'a Change) -> impl Iterator<Item = Self> {
+    /// The events of one change, which `file` brought about: where it replaces several versions, the lower ones are
+    /// removals of their own.
+    pub fn of_change(change: &'a Change, file: Option<&'a Path>) -> impl Iterator<Item = Self> {
         let index = change.index();
         let mut old = change.old_entries().iter();
         let first = match change {
@@ -50,12 +54,14 @@ impl<'a> Event<'a> {
                 index,
                 entry: &new.entry,
                 replaced: None,
+                file,
             }),
             Change::Replace { new, .. } => Some(Self {
                 action: "replace",
                 index,
                 entry: &new.entry,
                 replaced: old.next(),
+                file,
             }),
             Change::Remove { .. } => None,
         };
@@ -64,6 +70,7 @@ impl<'a> Event<'a> {
             index,
             entry,
             replaced: None,
+            file,
         });
         first.into_iter().chain(removals)
     }
@@ -133,8 +140,6 @@ pub struct AcceptedChanges {
 pub struct Cause {
     /// The command's name.
     pub command: String,
-    /// The file that a command was given, where there is just one.
-    pub file: Option<PathBuf>,
     /// The distribution that packages were copied from.
     pub from: Option<String>,
 }
@@ -144,8 +149,6 @@ pub struct Cause {
 pub struct LogWriter<'a> {
     /// The distribution.
     pub distribution: &'a Distribution,
-    /// Where log files lie that are named without a directory.
-    pub log_directory: &'a Path,
     /// The `REPREPRO_…_DIR` variables.
     pub directories: &'a [(&'static str, PathBuf)],
     /// What caused the events.
@@ -166,16 +169,15 @@ impl LogWriter<'_> {
         if events.is_empty() {
             return Ok(());
         }
-        let path = self.log_directory.join(file);
-        fsio::create_dir_all(fsio::parent(&path))?;
+        fsio::create_dir_all(fsio::parent(file))?;
         let time = local_time(self.now);
         let lines: String = events.iter().map(|event| event.log_line(&time)).collect();
         let mut log = OpenOptions::new()
             .append(true)
             .create(true)
-            .open(&path)
-            .at("open the log file", &path)?;
-        log.write_all(lines.as_bytes()).at("write", &path)
+            .open(file)
+            .at("open the log file", file)?;
+        log.write_all(lines.as_bytes()).at("write", file)
     }
 
     /// Calls every notifier for every event that it is for, one at a time, and tells what went wrong.
@@ -187,7 +189,7 @@ impl LogWriter<'_> {
                 .notifiers()
                 .filter(|notifier| event.concerns(notifier, &self.cause.command))
             {
-                faults.extend(self.run(notifier, &event.arguments()));
+                faults.extend(self.run(notifier, &event.arguments(), event.file));
             }
         }
         faults
@@ -210,7 +212,7 @@ impl LogWriter<'_> {
         };
         self.notifiers()
             .filter(wanted)
-            .filter_map(|notifier| self.run(notifier, &arguments))
+            .filter_map(|notifier| self.run(notifier, &arguments, Some(&accepted.file)))
             .collect()
     }
 
@@ -218,10 +220,10 @@ impl LogWriter<'_> {
         self.distribution.log.iter().flat_map(|log| &log.notifiers)
     }
 
-    fn run(&self, notifier: &Notifier, arguments: &[&str]) -> Option<String> {
+    fn run(&self, notifier: &Notifier, arguments: &[&str], file: Option<&Path>) -> Option<String> {
         let mut command = Command::new(&notifier.script);
         command.args(&notifier.arguments).args(arguments).stdin(Stdio::null());
-        command.envs(self.environment());
+        command.envs(self.environment(file));
         let outcome = fsio::process::run_limited(&mut command, NOTIFIER_LIMIT);
         let fault = match outcome {
             Ok(status) if status.success() => return None,
@@ -231,15 +233,15 @@ impl LogWriter<'_> {
         Some(format!("notifier `{}`: {fault}", notifier.script.display()))
     }
 
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
+    fn environment(&self, file: Option<&Path>) -> Vec<(&'static str, OsString)> {
         let mut environment: Vec<(&'static str, OsString)> = self
             .directories
             .iter()
             .map(|(name, path)| (*name, path.clone().into_os_string()))
             .collect();
         environment.push(("REPREPRO_CAUSING_COMMAND", self.cause.command.clone().into()));
-        if let Some(file) = &self.cause.file {
-            environment.push(("REPREPRO_CAUSING_FILE", file.clone().into_os_string()));
+        if let Some(file) = file {
+            environment.push(("REPREPRO_CAUSING_FILE", file.into()));
         }
         if let Some(from) = &self.cause.from {
             environment.push(("REPREPRO_FROM", from.clone().into()));

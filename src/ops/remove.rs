@@ -1,4 +1,4 @@
-//! `remove`, `removesrc`, `removematched`: packages out of a distribution.
+//! `remove`, `removesrc`, `removematched`, `removefilter`: packages out of a distribution.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ pub enum Unwanted {
     Names(Vec<(PackageName, Option<Version>)>),
     /// Sources with all their binaries and their tracking records; where a version is named, only that.
     Sources(Vec<(SourceName, Option<Version>)>),
-    /// Those whose name a glob matches.
-    Matching(globset::GlobMatcher),
+    /// Those of a selection.
+    Selected(Selection),
 }
 
 /// Removes packages from a distribution. That something is not there is told, and no error.
@@ -41,8 +41,14 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
     let (found, track_edits) = match unwanted {
         Unwanted::Names(names) => (selector.by_name(names)?, Vec::new()),
         Unwanted::Sources(sources) => selector.by_source(sources)?,
-        Unwanted::Matching(glob) => (selector.find(&Selection::Matching(glob.clone()))?, Vec::new()),
+        Unwanted::Selected(selection) => (selector.find(selection)?, Vec::new()),
     };
+    // as with reprepro, only `remove` counts where nothing was there
+    let is_looked_at = matches!(unwanted, Unwanted::Names(_)) || !found.is_empty();
+    let looked_at = is_looked_at
+        .then(|| distribution.codename.clone())
+        .into_iter()
+        .collect();
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
         track_edits,
@@ -52,14 +58,12 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         command: archive.settings.command.clone(),
         ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        looked_at,
+        cause,
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
 }
 
 /// Finds what is to go.

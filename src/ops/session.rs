@@ -9,7 +9,8 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Directories, ExportMode};
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
+use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
+use crate::publish;
 use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
@@ -23,7 +24,8 @@ use super::{Error, Result, export, garbage};
 pub struct Session<'a> {
     /// The archive.
     pub archive: &'a Archive<'a>,
-    guard: WriteGuard,
+    /// The right to write the database.
+    pub guard: WriteGuard,
 }
 
 /// What a command did, or with `--dry-run` would do.
@@ -36,14 +38,18 @@ pub struct Outcome {
 /// Beside the plan: what is told to scripts.
 #[derive(Debug, Default)]
 pub struct Told {
+    /// The distributions that the command looked into: they are published even if nothing was ever in them.
+    pub looked_at: Vec<Codename>,
     /// What caused the changes.
     pub cause: Cause,
+    /// For each change the file that brought it, where a command was given files.
+    pub files: Vec<PathBuf>,
     /// Accepted .changes files.
     pub accepted: Vec<AcceptedChanges>,
 }
 
 impl<'a> Session<'a> {
-    /// Takes the archive's lock.
+    /// Takes the archive's lock, and clears up after a holder that died with it.
     ///
     /// # Errors
     /// Another command holds it for longer than the user wants to wait; the error names that command.
@@ -52,7 +58,22 @@ impl<'a> Session<'a> {
         let guard = archive
             .database()?
             .lock(&settings.command_line, settings.options.lock_patience())?;
-        Ok(Self { archive, guard })
+        let session = Self { archive, guard };
+        if session.guard.was_left()
+            && let Err(error) = session.clear_up()
+        {
+            archive.reporter.warning(&super::with_causes(&error));
+        }
+        Ok(session)
+    }
+
+    /// Removes the temporary files that a dead command left.
+    fn clear_up(&self) -> Result<()> {
+        self.guard.clear_up()?;
+        let directories = &self.archive.directories;
+        fsio::remove_temporary_files(&directories.conf)?;
+        publish::remove_leftovers(&directories.dist)?;
+        Ok(fsio::remove_tree(&self.spool_directory())?)
     }
 
     /// Opens the state for a short while. What had to be repaired is told.
@@ -62,19 +83,18 @@ impl<'a> Session<'a> {
     pub fn open(&self) -> Result<Store> {
         let store = self.guard.open()?;
         self.guard
-            .repairs()
+            .take_repairs()
             .iter()
             .for_each(|repair| self.archive.reporter.warning(repair));
         Ok(store)
     }
 
-    /// The place where incoming files wait, in the file system of the pool. What a dead command left there goes.
+    /// The place where incoming files wait, in the file system of the pool, for as long as the session lasts.
     ///
     /// # Errors
     /// The directory cannot be made.
     pub fn intake(&self, distribution: &Distribution) -> Result<Intake> {
         let spool = self.spool_directory();
-        fsio::remove_tree(&spool)?;
         fsio::create_dir_all(&spool)?;
         let intake = Intake::new(&spool);
         let wants_sha512 = distribution.digests.contains(&DigestKind::Sha512);
@@ -100,26 +120,34 @@ impl<'a> Session<'a> {
         }
         self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
         self.commit(&store, &plan)?;
+        let garbage = garbage::due(self.archive, &store)?;
         drop((store, snapshot));
-        self.finish(&plan.changes, told)?;
+        self.publish_and_tell(&plan.changes, told)?;
+        garbage::collect(self, &garbage)?;
         Ok(outcome)
     }
 
-    /// Publishes what is owed, tells scripts, removes garbage: the part after the commit.
+    /// Publishes what is owed and removes garbage: the end of a command that changed no index.
+    ///
+    /// # Errors
+    /// Publishing failed, or garbage cannot be removed.
+    pub fn finish(&self) -> Result<()> {
+        self.publish_and_tell(&[], &Told::default())?;
+        garbage::collect_all(self)
+    }
+
+    /// Publishes what is owed, and tells scripts of the changes.
     ///
     /// # Errors
     /// Publishing failed; log lines and notifiers were written and called all the same.
-    pub fn finish(&self, changes: &[Change], told: &Told) -> Result<()> {
+    pub fn publish_and_tell(&self, changes: &[Change], told: &Told) -> Result<()> {
         let published = match self.archive.settings.options.export.unwrap_or_default() {
             ExportMode::Never | ExportMode::SilentNever => Ok(()),
-            _ => export::publish_owed(self),
+            _ => export::publish_owed(self, &told.looked_at),
         };
+        // the change has happened, whatever became of publishing it
         self.tell(changes, told);
-        published?;
-        garbage::collect(self)?;
-        // an empty spool is no use to anybody, and a file that is in use there is our own
-        fsio::remove_tree(&self.spool_directory())?;
-        Ok(())
+        published
     }
 
     fn tracking_edits(&self, store: &Store, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<TrackEdit>> {
@@ -183,7 +211,7 @@ impl<'a> Session<'a> {
         store.announce_files(&files, self.archive.settings.now)?;
         for new_file in &wanted {
             if let Some((digest, paths)) = &new_file.file_list {
-                store.put_file_list(digest, paths)?;
+                self.guard.put_file_list(digest, paths)?;
             }
         }
         // two packages of one command may be made of the same file
@@ -197,7 +225,10 @@ impl<'a> Session<'a> {
                 spooled.install(&place)?;
             }
         }
-        fsio::sync_filesystem(out)?;
+        // the commit syncs the file system of the database
+        if !fsio::same_filesystem(out, &self.archive.directories.db)? {
+            fsio::sync_filesystem(out)?;
+        }
         Ok(())
     }
 
@@ -243,15 +274,20 @@ impl<'a> Session<'a> {
         for distribution in &self.archive.conf.distributions {
             let writer = LogWriter {
                 distribution,
-                log_directory: &self.archive.directories.log,
                 directories: &directories,
                 cause: &told.cause,
                 now: self.archive.settings.now,
             };
+            let files = told
+                .files
+                .iter()
+                .map(|file| Some(file.as_path()))
+                .chain(std::iter::repeat(None));
             let ours = changes
                 .iter()
-                .filter(|change| change.index().codename == distribution.codename);
-            let events: Vec<Event<'_>> = ours.flat_map(Event::of_change).collect();
+                .zip(files)
+                .filter(|(change, _)| change.index().codename == distribution.codename);
+            let events: Vec<Event<'_>> = ours.flat_map(|(change, file)| Event::of_change(change, file)).collect();
             if let Err(error) = writer.write_lines(&events) {
                 self.archive.reporter.warning(&super::with_causes(&error));
             }
@@ -263,6 +299,14 @@ impl<'a> Session<'a> {
             faults.extend(accepted.flat_map(|accepted| writer.announce_changes(accepted)));
             faults.iter().for_each(|fault| self.archive.reporter.warning(fault));
         }
+    }
+}
+
+impl Drop for Session<'_> {
+    /// Removes the spool: what is still in it came in for nothing. A spool that cannot be removed now is removed by the
+    /// next command that needs one.
+    fn drop(&mut self) {
+        let _ = fsio::remove_tree(&self.spool_directory());
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Error;
+use super::tree::NEW_PREFIX;
 use crate::conf::distribution::Distribution;
 use crate::fsio::{self, AtPath};
 
@@ -43,7 +44,7 @@ pub fn link_suite(dists: &Path, distribution: &Distribution, all: &[Distribution
         return Ok(false);
     }
     fsio::create_dir_all(parent)?;
-    let temporary = dists.join(format!(".new-link-{}", suite.replace('/', "%2F")));
+    let temporary = dists.join(format!("{NEW_PREFIX}link-{}", suite.replace('/', "%2F")));
     fsio::remove_if_there(&temporary)?;
     std::os::unix::fs::symlink(&target, &temporary).at("make the link", &temporary)?;
     fs::rename(&temporary, &place).at("rename a link to", &place)?;

@@ -28,7 +28,7 @@ pub use error::Error;
 pub use links::link_suite;
 pub use parts::Part;
 pub use record::{DerivedContents, LastUse, Published, PublishedFile, needs_publishing};
-pub use tree::Check;
+pub use tree::{Check, remove_leftovers};
 
 use contents::Deriver;
 use indexes::IndexWriter;
@@ -188,10 +188,6 @@ fn derive_contents(
         return Err(Error::FileListsMissing {
             packages: missing.into_iter().collect(),
         });
-    }
-    if derived.values().any(|contents| contents.root.is_some()) {
-        // the record will name them
-        request.snapshot.objects().sync().map_err(Error::store)?;
     }
     Ok(derived)
 }

@@ -109,17 +109,16 @@ impl Archive {
     fn try_publish(&mut self) -> Result<Outcome, Error> {
         let (database, dists) = (self.database(), self.dists());
         let guard = database.lock("test", Duration::from_secs(5)).unwrap();
-        let store = guard.open().unwrap();
         let codename = &self.distribution.codename;
-        let previous = store
+        let previous = database
             .published(codename)
             .unwrap()
             .and_then(|bytes| Published::decode(&bytes));
         self.now += 60;
-        let outcome = self.publish_into(&store.snapshot().unwrap(), previous.as_ref(), &dists)?;
+        let outcome = self.publish_into(&database.snapshot().unwrap(), previous.as_ref(), &dists)?;
         let published = &outcome.published;
         let bytes = published.encode().unwrap();
-        store.set_published(codename, &bytes, &published.keeps()).unwrap();
+        guard.set_published(codename, &bytes, &published.keeps()).unwrap();
         Ok(outcome)
     }
 
@@ -679,8 +678,7 @@ fn a_record_that_cannot_be_read_costs_nothing_but_work() {
     let database = archive.database();
     {
         let guard = database.lock("test", Duration::from_secs(5)).unwrap();
-        let store = guard.open().unwrap();
-        store
+        guard
             .set_published(&archive.distribution.codename, b"{\"format\":0}", &[])
             .unwrap();
     }

@@ -17,6 +17,34 @@ pub(super) const RELEASE_NAMES: [&str; 3] = ["Release.gpg", "Release", "InReleas
 /// Longest Release file that is read: Debian's has 0.5 MB.
 const MAX_RELEASE_BYTES: u64 = 64 << 20;
 
+/// How the names of trees and links begin that are not in their place yet.
+pub(super) const NEW_PREFIX: &str = ".new-";
+
+/// Removes the trees and links that a dead process left half made in the directory of the distributions.
+///
+/// # Errors
+/// The directory cannot be read, or one of them cannot be removed.
+pub fn remove_leftovers(dists: &Path) -> fsio::Result<()> {
+    let entries = match fs::read_dir(dists).at("read the directory", dists) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry.at("read the directory", dists)?;
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(NEW_PREFIX) {
+            continue;
+        }
+        let kind = entry.file_type().at("read", &path)?;
+        if kind.is_dir() {
+            fsio::remove_tree(&path)?;
+        } else if kind.is_symlink() {
+            fsio::remove_if_there(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// How much of a file that is published is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
@@ -42,7 +70,7 @@ impl Tree {
         let live = dists.join(codename.as_str());
         fsio::create_dir_all(fsio::parent(&live))?;
         let has_live = find_live(&live, dists)?;
-        let new = dists.join(format!(".new-{}", codename.as_str().replace('/', "%2F")));
+        let new = dists.join(format!("{NEW_PREFIX}{}", codename.as_str().replace('/', "%2F")));
         fsio::remove_tree(&new)?;
         fsio::create_dir_all(&new)?;
         Ok(Self {

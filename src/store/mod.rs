@@ -5,6 +5,8 @@
 //! tables that are brought up to the journal when the store is opened next.
 
 pub mod blocks;
+mod dump;
+pub mod edit;
 mod error;
 mod garbage;
 mod journal;
@@ -157,12 +159,13 @@ fn check_format(directory: &Path) -> Result<()> {
         return Err(Error::Reprepro { path: path() });
     }
     // listed before `version` is read: what another command makes in between comes after its `version`
+    let is_ours = |name: &OsStr| {
+        name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+    };
     let is_foreign = match fs::read_dir(directory).at("read the directory", directory) {
         Err(error) if error.is_not_found() => false,
         Err(error) => return Err(error.into()),
-        Ok(entries) => entries
-            .flatten()
-            .any(|entry| !is_there_before_version(&entry.file_name())),
+        Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
     };
     let version = fsio::read_if_there(&directory.join("version"), 4096)?;
     let Some(version) = version else {
@@ -181,12 +184,6 @@ fn check_format(directory: &Path) -> Result<()> {
         }),
     }
 }
-
-/// Our own lock, the version on its way, and the lock file that reprepro leaves when it was killed.
-fn is_there_before_version(name: &OsStr) -> bool {
-    name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
-}
-
 /// The right to write, until it and all that was opened with it are dropped.
 #[derive(Debug)]
 pub struct WriteGuard {
@@ -201,6 +198,57 @@ impl WriteGuard {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Whether the last writer died with the lock. Its temporary files may be lying about; see [`WriteGuard::clear_up`].
+    #[must_use]
+    pub fn was_left(&self) -> bool {
+        self.lock.was_left()
+    }
+
+    /// Removes the temporary files in the database that a dead writer left.
+    ///
+    /// # Errors
+    /// One of them cannot be removed.
+    pub fn clear_up(&self) -> Result<()> {
+        let directory = &self.database.directory;
+        let places = [
+            directory.clone(),
+            self.database.objects.directory().to_owned(),
+            records::file_lists(directory),
+            records::published_directory(directory),
+        ];
+        Ok(places
+            .iter()
+            .try_for_each(|place| fsio::remove_temporary_files(place))?)
+    }
+
+    /// Keeps the paths in a .deb.
+    ///
+    /// # Errors
+    /// The list cannot be written.
+    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
+        records::write_file_list(&self.database.directory, deb, paths)
+    }
+
+    /// Keeps the publisher's own record of a distribution, durable at return, with all objects put before. `keeps` are
+    /// the roots that the record names, which garbage collection must keep.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn set_published(&self, codename: &Codename, record: &[u8], keeps: &[RootId]) -> Result<()> {
+        let Database { directory, objects, .. } = &self.database;
+        fsio::create_dir_all(objects.directory())?;
+        objects.sync()?;
+        records::write_published(directory, codename, record, keeps)
+    }
+
+    /// Forgets that a distribution was ever published.
+    ///
+    /// # Errors
+    /// The record cannot be removed.
+    pub fn forget_published(&self, codename: &Codename) -> Result<()> {
+        records::remove_published(&self.database.directory, codename)
     }
 
     /// Opens the store, with the tables brought up to the journal, or made anew if they are damaged or do not fit it.
@@ -276,10 +324,10 @@ impl WriteGuard {
             .push(message);
     }
 
-    /// What opening the store had to repair, for the user.
+    /// What opening the store had to repair since this was last asked, for the user.
     #[must_use]
-    pub fn repairs(&self) -> Vec<String> {
-        self.repairs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn take_repairs(&self) -> Vec<String> {
+        std::mem::take(&mut *self.repairs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

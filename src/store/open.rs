@@ -7,18 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fsio;
 use crate::fsio::lock::Lock;
-use crate::model::{
-    ArchivePath, Codename, Entry, FileDigests, IndexId, PackageName, PoolFile, Sha256, SourceName, Version,
-};
+use crate::model::{ArchivePath, Codename, Entry, FileDigests, IndexId, PackageName, PoolFile, SourceName, Version};
 
 use super::blocks::RootId;
 use super::error::{Error, Result};
 use super::journal::{HeadChange, Journal, Provenance, State};
 use super::keys::{HeadId, Listed};
 use super::objects::Objects;
-use super::records;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
 use super::txn::WriteTxn;
@@ -93,6 +89,10 @@ impl Store {
 
     pub(super) fn head(&self, head: &HeadId) -> Option<RootId> {
         self.state.borrow().heads.get(head).copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.borrow().heads.is_empty()
     }
 
     pub(super) fn all_roots(&self) -> BTreeSet<RootId> {
@@ -219,49 +219,6 @@ impl Store {
             self.tables.forget(path)?;
         }
         self.tables.flush()
-    }
-
-    /// Paths in a .deb, each without leading `/` or `./`, as bytes, sorted. None if they are to be read from the .deb.
-    ///
-    /// # Errors
-    /// The list cannot be read.
-    pub fn file_list(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-        records::read_file_list(&self.directory, deb)
-    }
-
-    /// Keeps the paths in a .deb.
-    ///
-    /// # Errors
-    /// The list cannot be written.
-    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
-        records::write_file_list(&self.directory, deb, paths)
-    }
-
-    /// The publisher's own record of a distribution.
-    ///
-    /// # Errors
-    /// The record is damaged.
-    pub fn published(&self, codename: &Codename) -> Result<Option<Vec<u8>>> {
-        Ok(records::read_published(&self.directory, codename)?.map(|published| published.record))
-    }
-
-    /// Keeps the publisher's own record of a distribution, durable at return, with all objects put before. `keeps` are
-    /// the roots that the record names, which garbage collection must keep.
-    ///
-    /// # Errors
-    /// The record cannot be written.
-    pub fn set_published(&self, codename: &Codename, record: &[u8], keeps: &[RootId]) -> Result<()> {
-        fsio::create_dir_all(self.objects.directory())?;
-        self.objects.sync()?;
-        records::write_published(&self.directory, codename, record, keeps)
-    }
-
-    /// Forgets that a distribution was ever published.
-    ///
-    /// # Errors
-    /// The record cannot be removed.
-    pub fn forget_published(&self, codename: &Codename) -> Result<()> {
-        records::remove_published(&self.directory, codename)
     }
 
     /// Begins the changes of one command.

@@ -169,7 +169,7 @@ impl Scenario {
     pub fn next_step(&mut self, oracle: &TestEnv) -> TestResult<Step> {
         loop {
             let step = self.any_step()?;
-            if !downgrades(&step, oracle) {
+            if !differs_on_purpose(&step, oracle) {
                 return Ok(step);
             }
         }
@@ -411,9 +411,9 @@ fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Whether a copy would put an older version in place of a newer one: reprepro does that with a warning, aptrepo
-/// refuses.
-fn downgrades(step: &Step, oracle: &TestEnv) -> bool {
+/// Whether a copy would put an older version in place of a newer one, or of the same: reprepro does both with a
+/// warning, aptrepo refuses the one and does nothing for the other.
+fn differs_on_purpose(step: &Step, oracle: &TestEnv) -> bool {
     let mut words = step
         .args
         .iter()
@@ -438,7 +438,7 @@ fn downgrades(step: &Step, oracle: &TestEnv) -> bool {
             let (Ok(ours), Ok(theirs)) = (version.parse::<Version>(), other.parse::<Version>()) else {
                 return false;
             };
-            at == place && ours < theirs
+            at == place && ours <= theirs
         };
         have.iter().any(older_than)
     })

@@ -32,12 +32,14 @@ pub fn include_binaries(
     let store = session.open()?;
     let mut batch = Batch::new(archive, distribution, &store)?;
     let mut incoming = incoming.into_iter();
-    take_all(archive, files, |_| match incoming.next() {
-        Some(deb) => batch.add_binary(deb, package_type, Columns::default()),
+    take_all(archive, files, |file| match incoming.next() {
+        Some(deb) => {
+            batch.begin_file(file);
+            batch.add_binary(deb, package_type, Columns::default())
+        }
         None => Ok(()),
     })?;
-    let file = files.first().filter(|_| files.len() == 1).cloned();
-    let finished = batch.finish(&archive.settings.command, file);
+    let finished = batch.finish(&archive.settings.command);
     carry_out(&session, store, finished)
 }
 

@@ -3,17 +3,18 @@
 //! However many files a command names, they come in together or not at all.
 
 mod binary;
+mod originals;
+mod override_files;
 mod source;
 mod upload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
-use crate::conf::overrides::{Overrides, Replacement};
+use crate::conf::overrides::Replacement;
 use crate::conf::uploaders::{self, Uploaders};
-use crate::fsio;
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
@@ -28,6 +29,9 @@ use super::notify::{AcceptedChanges, Cause};
 use super::plan::{Addition, Decision, ExtraTrackedFile, NewFile, Plan, Planned};
 use super::session::{Outcome, Session, Told, refuse_other_content};
 use super::{Error, Result, archiving, with_causes};
+
+use originals::Originals;
+use override_files::OverrideFiles;
 
 pub use binary::include_binaries;
 pub use source::include_sources;
@@ -51,31 +55,13 @@ struct Batch<'a> {
     extra_tracked: Vec<ExtraTrackedFile>,
     accepted: Vec<AcceptedChanges>,
     originals: Originals,
+    /// The file of the command that is being taken.
+    file: PathBuf,
+    /// The directory of the first of its packages that an index takes; none as long as none does.
+    directory: Option<ArchivePath>,
+    /// The file that brought each change so far.
+    files: Vec<PathBuf>,
     results: Vec<String>,
-}
-
-/// The files that came in, where they came from: `--delete` removes them.
-#[derive(Debug, Default)]
-struct Originals {
-    /// Those that are in the pool now, or were before.
-    taken: BTreeSet<PathBuf>,
-    /// All.
-    all: BTreeSet<PathBuf>,
-}
-
-impl Originals {
-    fn delete(self, archive: &Archive<'_>) {
-        let unwanted = match archive.settings.options.delete_count() {
-            0 => return,
-            1 => self.taken,
-            _ => self.all,
-        };
-        for path in unwanted {
-            if let Err(error) = fsio::remove_if_there(&path) {
-                archive.reporter.warning(&with_causes(&error));
-            }
-        }
-    }
 }
 
 /// A batch at its end.
@@ -85,36 +71,6 @@ struct Finished {
     told: Told,
     results: Vec<String>,
     originals: Originals,
-}
-
-/// The override files of a distribution.
-#[derive(Debug)]
-struct OverrideFiles {
-    deb: Overrides,
-    udeb: Overrides,
-    dsc: Overrides,
-}
-
-impl OverrideFiles {
-    fn read(distribution: &Distribution) -> Result<Self> {
-        let read = |path: &Option<PathBuf>, package_type| match path {
-            Some(path) => Overrides::read(path, package_type),
-            None => Ok(Overrides::default()),
-        };
-        Ok(Self {
-            deb: read(&distribution.deb_override, PackageType::Deb)?,
-            udeb: read(&distribution.udeb_override, PackageType::Udeb)?,
-            dsc: read(&distribution.dsc_override, PackageType::Dsc)?,
-        })
-    }
-
-    fn find(&self, package_type: PackageType, name: &str) -> Option<&Replacement> {
-        match package_type {
-            PackageType::Deb => self.deb.of(name),
-            PackageType::Udeb => self.udeb.of(name),
-            PackageType::Dsc => self.dsc.of(name),
-        }
-    }
 }
 
 /// A spooled file with what its pool path will be, and the paths in it if it is a .deb.
@@ -135,6 +91,12 @@ impl Arrived {
 }
 
 impl<'a> Batch<'a> {
+    /// Says from which file of the command the next packages come.
+    fn begin_file(&mut self, file: &Path) {
+        file.clone_into(&mut self.file);
+        self.directory = None;
+    }
+
     fn new(archive: &'a Archive<'a>, distribution: &'a Distribution, store: &'a Store) -> Result<Self> {
         Ok(Self {
             archive,
@@ -147,6 +109,9 @@ impl<'a> Batch<'a> {
             extra_tracked: Vec::new(),
             accepted: Vec::new(),
             originals: Originals::default(),
+            file: PathBuf::new(),
+            directory: None,
+            files: Vec::new(),
             results: Vec::new(),
         })
     }
@@ -268,6 +233,7 @@ impl<'a> Batch<'a> {
             let has = match decision {
                 Decision::Planned { .. } => {
                     taken.push(index.to_string());
+                    self.files.push(self.file.clone());
                     continue;
                 }
                 Decision::AlreadyThere => entry.version.clone(),
@@ -297,6 +263,9 @@ impl<'a> Batch<'a> {
             self.originals.taken.extend(origins());
         }
         if !taken.is_empty() {
+            if let (None, Some(first)) = (&self.directory, files.first()) {
+                self.directory = Some(ArchivePath::new(first.path.directory())?);
+            }
             files.into_iter().for_each(|arrived| self.bring(arrived));
         }
         Ok(())
@@ -367,7 +336,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    fn finish(self, command: &str, file: Option<PathBuf>) -> Finished {
+    fn finish(self, command: &str) -> Finished {
         let plan = Plan {
             changes: self.planned.into_changes(),
             new_files: self.new_files.into_values().collect(),
@@ -376,11 +345,12 @@ impl<'a> Batch<'a> {
         };
         let cause = Cause {
             command: command.to_owned(),
-            file,
             from: None,
         };
         let told = Told {
+            looked_at: vec![self.distribution.codename.clone()],
             cause,
+            files: self.files,
             accepted: self.accepted,
         };
         Finished {

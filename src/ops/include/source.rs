@@ -47,8 +47,9 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
     let store = session.open()?;
     let mut batch = Batch::new(archive, distribution, &store)?;
     let mut incoming = incoming.into_iter();
-    take_all(archive, files, |_| match incoming.next() {
+    take_all(archive, files, |file| match incoming.next() {
         Some(source) => {
+            batch.begin_file(file);
             let facts = uploaders::Upload {
                 source: source.control.source.to_string(),
                 architectures: vec!["source".into()],
@@ -59,8 +60,7 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
         }
         None => Ok(()),
     })?;
-    let file = files.first().filter(|_| files.len() == 1).cloned();
-    let finished = batch.finish(&archive.settings.command, file);
+    let finished = batch.finish(&archive.settings.command);
     carry_out(&session, store, finished)
 }
 

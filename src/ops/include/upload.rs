@@ -39,12 +39,14 @@ pub fn include_changes(archive: &Archive<'_>, distribution: &str, files: &[PathB
     let store = session.open()?;
     let mut batch = Batch::new(archive, distribution, &store)?;
     let mut uploads = uploads.into_iter();
-    take_all(archive, files, |_| match uploads.next() {
-        Some(upload) => batch.add_upload(upload),
+    take_all(archive, files, |file| match uploads.next() {
+        Some(upload) => {
+            batch.begin_file(file);
+            batch.add_upload(upload)
+        }
         None => Ok(()),
     })?;
-    let file = files.first().filter(|_| files.len() == 1).cloned();
-    let finished = batch.finish(&archive.settings.command, file);
+    let finished = batch.finish(&archive.settings.command);
     carry_out(&session, store, finished)
 }
 
@@ -302,6 +304,10 @@ impl Batch<'_> {
         changes: &Changes,
         others: Vec<(ChangesFile, SpooledFile)>,
     ) -> Result<()> {
+        // where nothing came in, there is no place and nothing to keep them for, and nothing to tell
+        let Some(directory) = self.directory.clone() else {
+            return Ok(());
+        };
         let mut accepted = AcceptedChanges {
             codename: self.distribution.codename.clone(),
             source: changes.source.to_string(),
@@ -309,13 +315,10 @@ impl Batch<'_> {
             file: changes_file.origin.clone(),
             pool_path: None,
         };
-        // beside the packages that came in; where nothing did, there is no place and nothing to keep them for
         let beside = fsio::parent(&accepted.file).to_owned();
         let names = changes.files.iter().map(|listed| beside.join(listed.name.as_str()));
         self.originals.all.extend(names.chain([accepted.file.clone()]));
-        let directory = self.new_files.keys().map(|path| path.directory().to_owned()).next();
-        if let (Some(tracking), Some(directory)) = (self.distribution.tracking, directory) {
-            let directory = ArchivePath::new(&directory)?;
+        if let Some(tracking) = self.distribution.tracking {
             if tracking.include_changes {
                 let path = directory.join(&pool_name(changes))?;
                 accepted.pool_path = Some(path.to_string());
