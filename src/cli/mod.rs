@@ -100,7 +100,7 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
             let _ = page.print();
             return exit_code(crate::model::ErrorKind::Usage);
         }
-        Err(_) if arguments.len() <= 1 => {
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
             term::tell(&command_line().render_help().to_string());
             return exit_code(crate::model::ErrorKind::Usage);
         }

@@ -22,7 +22,6 @@ pub fn explain(error: &clap::Error, arguments: &[OsString]) -> Error {
     };
     let argument = word(ContextKind::InvalidArg);
     let (problem, hint) = match error.kind() {
-        ErrorKind::MissingSubcommand => ("a command is missing".to_owned(), help_hint(None)),
         ErrorKind::UnknownArgument if argument.starts_with('-') => unknown_option(&argument, command),
         ErrorKind::UnknownArgument => (format!("`{argument}` is one argument too many"), usage_hint(command)),
         ErrorKind::MissingRequiredArgument => {
