@@ -3,11 +3,13 @@
 mod answer;
 mod command;
 mod help;
+mod hook;
 mod keys;
 mod look;
 mod misuse;
 mod options;
 mod run;
+mod setup;
 mod syntax;
 mod term;
 
@@ -108,6 +110,10 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
         }
         Err(page) if page.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = page.print();
+            return exit_code(crate::model::ErrorKind::Usage);
+        }
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            term::tell(&command_line().render_help().to_string());
             return exit_code(crate::model::ErrorKind::Usage);
         }
         Err(error) => {
