@@ -40,3 +40,23 @@ pub fn json(value: &impl Serialize) -> Result<(), Error> {
 pub fn rows<T: Serialize + std::fmt::Display>(rows: &[T], as_json: bool) -> Result<(), Error> {
     if as_json { json(&rows) } else { lines(rows) }
 }
+
+/// Stdout for a long answer: once the reader of a pipe has had enough, the rest goes nowhere.
+#[derive(Debug)]
+pub struct Pipe;
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match io::stdout().write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match io::stdout().flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}

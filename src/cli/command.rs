@@ -58,6 +58,8 @@ pub enum Command {
     CopySrc(CopySource),
     /// Copy packages whose name matches a glob into another distribution
     CopyMatched(CopyMatched),
+    /// Copy packages that fulfil a formula into another distribution
+    CopyFilter(CopyFiltered),
     /// Remove packages of these names, `name` or `name=version`
     Remove(Remove),
     /// Remove a source with all its binaries
@@ -66,11 +68,15 @@ pub enum Command {
     RemoveSrcs(RemoveSources),
     /// Remove packages whose name matches a glob
     RemoveMatched(Matched),
+    /// Remove packages that fulfil a formula
+    RemoveFilter(Filtered),
 
     /// List the packages of a distribution
     List(List),
     /// List the packages whose name matches a glob
     ListMatched(Matched),
+    /// List the packages that fulfil a formula
+    ListFilter(Filtered),
     /// Show where a package is, over all distributions
     Ls(Named),
     /// Show where a package is, with its components
@@ -97,6 +103,10 @@ pub enum Command {
     DumpReferences,
     /// Call the notifiers for every package that is there
     RerunNotifiers(Distributions),
+    /// Write the whole state of the archive as text to stdout
+    Dump,
+    /// Read the state that `dump` wrote, from stdin, into an empty database
+    Load,
 
     /// Print the tracking data of distributions
     DumpTracks(Distributions),
@@ -158,9 +168,9 @@ pub struct Copy {
     pub destination: String,
     /// Where from
     pub source: String,
-    /// The packages
+    /// The packages, `name` or `name=version`
     #[arg(required = true)]
-    pub names: Vec<PackageName>,
+    pub names: Vec<String>,
 }
 
 /// Arguments of `copysrc`.
@@ -225,6 +235,26 @@ pub struct Matched {
     pub distribution: String,
     /// A glob, as in the shell
     pub glob: String,
+}
+
+/// Arguments of `copyfilter`.
+#[derive(Debug, Args)]
+pub struct CopyFiltered {
+    /// Where to
+    pub destination: String,
+    /// Where from
+    pub source: String,
+    /// A formula, as in FilterFormula: `Section (== web), $Version (>= 1.2)`
+    pub formula: String,
+}
+
+/// A distribution and a formula.
+#[derive(Debug, Args)]
+pub struct Filtered {
+    /// Codename or suite
+    pub distribution: String,
+    /// A formula, as in FilterFormula: `Section (== web), $Version (>= 1.2)`
+    pub formula: String,
 }
 
 /// Arguments of `list`.

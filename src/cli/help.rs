@@ -19,14 +19,17 @@ Move and remove packages:
   copy              Copy packages of these names into another distribution
   copysrc           Copy a source with all its binaries
   copymatched       Copy packages whose name matches a glob
+  copyfilter        Copy packages that fulfil a formula
   remove            Remove packages of these names
   removesrc         Remove a source with all its binaries
   removesrcs        Remove several sources with all their binaries
   removematched     Remove packages whose name matches a glob
+  removefilter      Remove packages that fulfil a formula
 
 Look:
   list              List the packages of a distribution
   listmatched       List the packages whose name matches a glob
+  listfilter        List the packages that fulfil a formula
   ls                Show where a package is, over all distributions
   lsbycomponent     Show where a package is, with its components
   show              Print the stanzas of a package, and the indexes that list it
@@ -43,6 +46,7 @@ Look after it:
   deleteunreferenced  Delete them
   dumpreferences    List what refers to each pool file
   rerunnotifiers    Call the notifiers for every package that is there
+  dump, load        Write the whole state as text; read it into an empty database
 
 Tracking:
   dumptracks        Print the tracking data of distributions

@@ -4,6 +4,7 @@ mod answer;
 mod command;
 mod help;
 mod keys;
+mod look;
 mod options;
 mod run;
 mod term;
@@ -125,7 +126,7 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
-    const NOT_YET: [&str; 28] = [
+    const NOT_YET: [&str; 25] = [
         "update",
         "checkupdate",
         "dumpupdate",
@@ -135,9 +136,6 @@ fn unknown_command(word: &str) -> Error {
         "dumppull",
         "cleanlists",
         "processincoming",
-        "removefilter",
-        "copyfilter",
-        "listfilter",
         "move",
         "movesrc",
         "movematched",

@@ -4,22 +4,21 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use crate::conf::{Conf, Directories, Options, Settings as Configured};
 use crate::model::{PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
-use crate::ops::query::{self, ListRow, Selection};
+use crate::ops::query;
+use crate::ops::query::Selection;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
-use crate::ops::{self, Archive, Reporter, check, copy, export, garbage, include, remove, rerun, tracks};
+use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
 use crate::serve;
 
 use super::command::{self, Command, CommandLine};
 use super::options::GlobalOptions;
 use super::term::Terminal;
-use super::{Error, answer, keys, unknown_command};
+use super::{Error, answer, keys, look, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -71,13 +70,16 @@ fn now() -> i64 {
 
 /// Whether a command found anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
+pub enum Done {
+    /// There was something to do.
     Something,
+    /// There was nothing to do.
     Nothing,
 }
 
 impl Done {
-    fn something_if(condition: bool) -> Self {
+    /// `Something` if the condition holds.
+    pub fn something_if(condition: bool) -> Self {
         if condition { Self::Something } else { Self::Nothing }
     }
 }
@@ -109,7 +111,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))
-            .unwrap_or_else(|| "unknown".into()),
+            .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())),
         command: command.to_owned(),
         command_line: format!("aptrepo {}", words.join(" ")),
     }
@@ -237,13 +239,20 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         Command::Include(_) | Command::IncludeDeb(_) | Command::IncludeUdeb(_) | Command::IncludeDsc(_) => {
             bring_in(archive, command, json)
         }
-        Command::Copy(_) | Command::CopySrc(_) | Command::CopyMatched(_) => copy_packages(archive, command, json),
-        Command::Remove(_) | Command::RemoveSrc(_) | Command::RemoveSrcs(_) | Command::RemoveMatched(_) => {
-            remove_packages(archive, command, json)
+        Command::Copy(_) | Command::CopySrc(_) | Command::CopyMatched(_) | Command::CopyFilter(_) => {
+            copy_packages(archive, command, json)
         }
-        Command::List(_) | Command::ListMatched(_) | Command::Ls(_) | Command::LsByComponent(_) | Command::Show(_) => {
-            look(archive, command, json)
-        }
+        Command::Remove(_)
+        | Command::RemoveSrc(_)
+        | Command::RemoveSrcs(_)
+        | Command::RemoveMatched(_)
+        | Command::RemoveFilter(_) => remove_packages(archive, command, json),
+        Command::List(_)
+        | Command::ListMatched(_)
+        | Command::ListFilter(_)
+        | Command::Ls(_)
+        | Command::LsByComponent(_)
+        | Command::Show(_) => look::look(archive, command, json),
         Command::DumpTracks(_)
         | Command::Retrack(_)
         | Command::TidyTracks(_)
@@ -270,11 +279,14 @@ fn bring_in(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
 
 fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     let (to, from, wanted) = match command {
-        Command::Copy(command::Copy {
-            destination,
-            source,
-            names,
-        }) => (destination, source, Wanted::Names(names)),
+        Command::Copy(arguments) => {
+            let names: Result<_, ops::Error> = arguments
+                .names
+                .iter()
+                .map(|word| with_version(word, PackageName::new))
+                .collect();
+            (arguments.destination, arguments.source, Wanted::Names(names?))
+        }
         Command::CopySrc(command::CopySource {
             destination,
             source,
@@ -284,8 +296,12 @@ fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<
         Command::CopyMatched(arguments) => (
             arguments.destination,
             arguments.source,
-            Wanted::Matching(glob(&arguments.glob)?),
+            Wanted::Selected(Selection::Matching(arguments.glob)),
         ),
+        Command::CopyFilter(arguments) => {
+            let selection = look::formula(&arguments.formula)?;
+            (arguments.destination, arguments.source, Wanted::Selected(selection))
+        }
         _ => return Ok(Done::Nothing),
     };
     changed(archive, &copy::copy(archive, &to, &from, &wanted)?, json)
@@ -313,61 +329,17 @@ fn remove_packages(archive: &Archive<'_>, command: Command, json: bool) -> Resul
                 .collect();
             (arguments.distribution, Unwanted::Sources(names?))
         }
-        Command::RemoveMatched(arguments) => (arguments.distribution, Unwanted::Matching(glob(&arguments.glob)?)),
+        Command::RemoveMatched(arguments) => {
+            let selection = Selection::Matching(arguments.glob);
+            (arguments.distribution, Unwanted::Selected(selection))
+        }
+        Command::RemoveFilter(arguments) => {
+            let selection = look::formula(&arguments.formula)?;
+            (arguments.distribution, Unwanted::Selected(selection))
+        }
         _ => return Ok(Done::Nothing),
     };
     changed(archive, &remove::remove(archive, &distribution, &unwanted)?, json)
-}
-
-fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
-    match command {
-        Command::List(arguments) => {
-            let selection = arguments.name.map_or(Selection::All, Selection::Name);
-            list(archive, &arguments.distribution, &selection, json)
-        }
-        Command::ListMatched(arguments) => list(
-            archive,
-            &arguments.distribution,
-            &Selection::Matching(glob(&arguments.glob)?),
-            json,
-        ),
-        Command::Ls(arguments) => ls(archive, &arguments.name, false, json),
-        Command::LsByComponent(arguments) => ls(archive, &arguments.name, true, json),
-        Command::Show(arguments) => {
-            let shown = query::show(archive, &arguments.name, &arguments.distributions)?;
-            answer::rows(&shown, json)?;
-            Ok(Done::something_if(!shown.is_empty()))
-        }
-        _ => Ok(Done::Nothing),
-    }
-}
-
-fn list(archive: &Archive<'_>, name: &str, selection: &Selection, json: bool) -> Result<Done, Error> {
-    let found = query::list(archive, name, selection)?;
-    if json {
-        answer::json(&found.iter().map(ListRow::from).collect::<Vec<_>>())?;
-    } else {
-        answer::text(&query::format_list(archive, &found)?)?;
-    }
-    Ok(Done::something_if(!found.is_empty()))
-}
-
-fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool) -> Result<Done, Error> {
-    let snapshot = archive.snapshot()?;
-    let distributions = &archive.conf.distributions;
-    let rows = query::ls(
-        &snapshot,
-        distributions,
-        &archive.settings.restriction,
-        name,
-        by_component,
-    )?;
-    if json {
-        answer::json(&rows)?;
-    } else {
-        answer::text(&query::format_ls(&rows))?;
-    }
-    Ok(Done::something_if(!rows.is_empty()))
 }
 
 fn track(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
@@ -414,6 +386,8 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
         }
         Command::DumpReferences => answer::lines(query::references(archive)?)?,
         Command::RerunNotifiers(arguments) => rerun::rerun_notifiers(archive, &arguments.distributions)?,
+        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
+        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
         Command::ListCodenames => {
             answer::lines(
                 archive
@@ -441,15 +415,6 @@ fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done,
             .for_each(|row| archive.reporter.status(&row.to_string()));
     }
     Ok(Done::something_if(!outcome.rows.is_empty()))
-}
-
-fn glob(text: &str) -> Result<GlobMatcher, Error> {
-    let glob = GlobBuilder::new(text).literal_separator(false).build();
-    let glob = glob.map_err(|error| Error::Usage {
-        problem: format!("invalid glob `{text}`: {}", error.kind()),
-        hint: None,
-    })?;
-    Ok(glob.compile_matcher())
 }
 
 /// `name` or `name=version`.

@@ -113,7 +113,7 @@ pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// How the names of temporary files begin.
+/// What the names of temporary files begin with.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// A new file of a name that nobody has yet in `directory`, with the usual mode (0666 less the umask).

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal};
 /// # Errors
 /// The program cannot be started, or had to be killed.
 pub fn run_limited(command: &mut Command, limit: Duration) -> io::Result<ExitStatus> {
-    let mut child = command.process_group(0).spawn()?;
+    let mut child = start(command.process_group(0))?;
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -31,6 +31,18 @@ pub fn run_limited(command: &mut Command, limit: Duration) -> io::Result<ExitSta
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Starts a program. One that somebody has open for writing, as while it is being saved, is given a moment.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let mut left = 50_u32;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && left > 0 => left -= 1,
+            outcome => return outcome,
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

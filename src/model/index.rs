@@ -145,7 +145,9 @@ impl FromStr for IndexId {
     type Err = IndexIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (is_udeb, rest) = text.strip_prefix("u|").map_or((false, text), |rest| (true, rest));
+        // three bars: a distribution may be called `u`
+        let udeb = text.strip_prefix("u|").filter(|rest| rest.matches('|').count() == 2);
+        let (is_udeb, rest) = udeb.map_or((false, text), |rest| (true, rest));
         let mut parts = rest.split('|');
         let (Some(codename), Some(component), Some(architecture), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -227,11 +229,14 @@ mod tests {
 
     #[test]
     fn identifiers_are_those_of_reprepro_and_round_trip() {
-        for text in [
+        let texts = [
             "precise-staging|role/web|amd64",
             "u|precise|main|i386",
             "precise|main|source",
-        ] {
+            "u|main|amd64",
+            "u|u|main|amd64",
+        ];
+        for text in texts {
             assert_eq!(text.parse::<IndexId>().unwrap().to_string(), text);
         }
     }

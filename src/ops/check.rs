@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::fsio;
+use crate::fsio::{self, AtPath};
 use crate::model::{ArchivePath, ErrorKind, PoolFile, Promise};
+
+use crate::store::Store;
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
@@ -29,7 +32,7 @@ pub enum Depth {
 /// [`Error::FaultsFound`] after each fault was reported.
 pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     let distributions = archive.distributions(names)?;
-    archive.check_restriction(&distributions)?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
     let snapshot = store.snapshot()?;
@@ -67,9 +70,50 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             }
         }
     }
+    if names.is_empty() && !archive.settings.dry_run {
+        register_strays(archive, &store)?;
+    }
     drop((store, snapshot));
     session.finish()?;
     outcome(faults, ErrorKind::General)
+}
+
+/// Registers the files of the pool that the database does not know, such as those whose record a damaged database
+/// lost: they become garbage with the usual grace time, unless a package needs them by then.
+fn register_strays(archive: &Archive<'_>, store: &Store) -> Result<()> {
+    let out = &archive.directories.out;
+    let mut directories = vec![out.join("pool")];
+    let mut strays = Vec::new();
+    while let Some(directory) = directories.pop() {
+        let entries = match fs::read_dir(&directory).at("read the directory", &directory) {
+            Err(error) if error.is_not_found() => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let place = entry.at("read the directory", &directory)?.path();
+            let kind = fs::symlink_metadata(&place).at("read", &place)?.file_type();
+            let path = place
+                .strip_prefix(out)
+                .ok()
+                .and_then(Path::to_str)
+                .map(ArchivePath::new);
+            match path {
+                _ if kind.is_dir() => directories.push(place),
+                Some(Ok(path)) if kind.is_file() && store.pool_file(&path)?.is_none() => {
+                    let content = fsio::digest_file(&place)?;
+                    strays.push(PoolFile { path, content });
+                }
+                _ => {}
+            }
+        }
+    }
+    for stray in &strays {
+        archive.reporter.note(&format!(
+            "`{}` was not registered; it is now, as unreferenced",
+            stray.path
+        ));
+    }
+    Ok(store.announce_files(&strays, archive.settings.now)?)
 }
 
 /// Checks every file that the database knows of against the pool.

@@ -1,4 +1,4 @@
-//! `copy`, `copysrc`, `copymatched`: packages of one distribution into another, as they are, between indexes of the same
+//! `copy`, `copysrc`, `copymatched`, `copyfilter`: packages of one distribution into another, as they are, between indexes of the same
 //! name. The way from staging to production.
 
 use crate::conf::distribution::Distribution;
@@ -9,24 +9,24 @@ use super::archive::Archive;
 use super::error::DowngradedPackage;
 use super::notify::Cause;
 use super::plan::{Addition, Decision, Plan, Planned};
-use super::query::{self, Found, Selection};
-use super::session::{Outcome, Session, Told, versions_there};
-use super::{Error, Result};
+use super::query::{self, Found, Selection, highest, of_version};
+use super::session::{Outcome, Session, Told};
+use super::{Error, Result, archiving};
 
 /// Which packages to copy.
 #[derive(Debug, Clone)]
 pub enum Wanted {
-    /// Binary and source packages of these names.
-    Names(Vec<PackageName>),
-    /// A source with all its binaries; only these versions of the source, if any is named.
+    /// Binary and source packages of these names; where a version is named, only that, else the highest.
+    Names(Vec<(PackageName, Option<Version>)>),
+    /// A source with all its binaries; only these versions of the source, if any is named, else the highest.
     Source {
         /// The source package.
         source: SourceName,
-        /// The versions; empty for all.
+        /// The versions; empty for the highest.
         versions: Vec<Version>,
     },
-    /// Those whose name a glob matches.
-    Matching(globset::GlobMatcher),
+    /// Those of a selection.
+    Selected(Selection),
 }
 
 /// Copies packages from the distribution `from` to the distribution `to`.
@@ -37,7 +37,7 @@ pub enum Wanted {
 pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Result<Outcome> {
     let to = archive.writable_distribution(to)?;
     let from = archive.distribution(from)?;
-    archive.check_restriction(&[to, from])?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
     let snapshot = store.snapshot()?;
@@ -47,21 +47,17 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
     } else {
         vec![to.codename.clone()]
     };
-    let plan = plan_copy(archive, &snapshot, to, found)?;
+    let plan = plan_copy(archive, &snapshot, to, &found)?;
     let cause = Cause {
         command: archive.settings.command.clone(),
         from: Some(from.codename.to_string()),
-        ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            looked_at,
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        looked_at,
+        cause,
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
 }
 
 fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wanted: &Wanted) -> Result<Vec<Found>> {
@@ -69,8 +65,9 @@ fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wante
     match wanted {
         Wanted::Names(names) => {
             let mut found = Vec::new();
-            for name in names {
-                let of_name = query::find(snapshot, from, restriction, &Selection::Name(name.clone()))?;
+            for (name, version) in names {
+                let all = query::find(snapshot, from, restriction, &Selection::Name(name.clone()))?;
+                let of_name = of_version(all, version.as_ref());
                 if of_name.is_empty() {
                     archive.reporter.note(&format!("Will not copy as not found: {name}."));
                 }
@@ -89,13 +86,13 @@ fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wante
                 let message = format!("Nothing to do as no package with source '{source}' found!");
                 archive.reporter.note(&message);
             }
-            Ok(found)
+            Ok(if versions.is_empty() { highest(found) } else { found })
         }
-        Wanted::Matching(glob) => query::find(snapshot, from, restriction, &Selection::Matching(glob.clone())),
+        Wanted::Selected(selection) => Ok(highest(query::find(snapshot, from, restriction, selection)?)),
     }
 }
 
-fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, found: Vec<Found>) -> Result<Plan> {
+fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, found: &[Found]) -> Result<Plan> {
     let addition = if archive.settings.allow_downgrade {
         Addition::CopyWithDowngrade
     } else {
@@ -104,7 +101,9 @@ fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, foun
     let targets = to.indexes();
     let mut planned = Planned::default();
     let mut downgraded = Vec::new();
-    for Found { index, entry } in found {
+    // lowest version first, so that of several the highest stays where there is room for one
+    let versions = found.chunk_by(|one, next| one.index == next.index && one.entry.name == next.entry.name);
+    for Found { index, entry } in versions.flat_map(|versions| versions.iter().rev()) {
         let target = IndexId {
             codename: to.codename.clone(),
             ..index.clone()
@@ -112,11 +111,10 @@ fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, foun
         if !targets.contains(&target) {
             continue;
         }
-        let Some(package) = snapshot.package(&index, &entry.name, &entry.version)? else {
+        let Some(package) = snapshot.package(index, &entry.name, &entry.version)? else {
             continue;
         };
-        let there = || versions_there(snapshot, &target, &entry.name);
-        match planned.add(&target, package, (addition, to.limit), there)? {
+        match archiving::add(&archive.conf, snapshot, &mut planned, (&target, package), addition)? {
             Decision::WouldDowngrade { has } => downgraded.push(DowngradedPackage {
                 index: target.to_string(),
                 name: entry.name.to_string(),

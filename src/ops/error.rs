@@ -185,14 +185,6 @@ pub enum Error {
         #[source]
         source: ingest::source::FormatError,
     },
-    /// A file that a .changes lists is not beside it.
-    #[error("`{file}` is missing, which `{changes}` lists", changes = changes.display())]
-    MissingListed {
-        /// The file.
-        file: String,
-        /// The .changes file.
-        changes: PathBuf,
-    },
     /// A file that a .dsc names is nowhere.
     #[error("`{file}` is missing: it did not come in, and there is no `{path}`")]
     MissingPart {
@@ -200,6 +192,14 @@ pub enum Error {
         file: String,
         /// Where it would be in the pool.
         path: ArchivePath,
+    },
+    /// A file that a .changes lists is not beside it.
+    #[error("`{changes}` lists `{file}`, but that is not beside it", changes = changes.display())]
+    MissingListed {
+        /// The .changes file.
+        changes: PathBuf,
+        /// The file.
+        file: String,
     },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]
@@ -302,6 +302,7 @@ impl Error {
                 "put it beside the .dsc; for an upload whose .changes does not list it, use --ignore=missingfile"
                     .into(),
             ),
+            Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
             _ => None,

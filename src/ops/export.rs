@@ -121,12 +121,10 @@ impl Publisher<'_> {
             }
             outcome => outcome?,
         };
-        let record = outcome.published.encode().unwrap_or_default();
+        let record = outcome.published.encode().map_err(error)?;
         self.session
             .guard
             .set_published(&distribution.codename, &record, &outcome.published.keeps())?;
-        let archive = self.session.archive;
-        publish::link_suite(&archive.directories.dist, distribution, &archive.conf.distributions).map_err(error)?;
         Ok(())
     }
 

@@ -2,8 +2,10 @@
 //! through a [`Reporter`] and prints nothing.
 
 pub mod archive;
+mod archiving;
 pub mod check;
 pub mod copy;
+pub mod dump;
 pub mod error;
 pub mod export;
 pub mod garbage;

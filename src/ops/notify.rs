@@ -149,8 +149,6 @@ pub struct Cause {
 pub struct LogWriter<'a> {
     /// The distribution.
     pub distribution: &'a Distribution,
-    /// Where log files lie that are named without a directory.
-    pub log_directory: &'a Path,
     /// The `REPREPRO_…_DIR` variables.
     pub directories: &'a [(&'static str, PathBuf)],
     /// What caused the events.
@@ -171,16 +169,15 @@ impl LogWriter<'_> {
         if events.is_empty() {
             return Ok(());
         }
-        let path = self.log_directory.join(file);
-        fsio::create_dir_all(fsio::parent(&path))?;
+        fsio::create_dir_all(fsio::parent(file))?;
         let time = local_time(self.now);
         let lines: String = events.iter().map(|event| event.log_line(&time)).collect();
         let mut log = OpenOptions::new()
             .append(true)
             .create(true)
-            .open(&path)
-            .at("open the log file", &path)?;
-        log.write_all(lines.as_bytes()).at("write", &path)
+            .open(file)
+            .at("open the log file", file)?;
+        log.write_all(lines.as_bytes()).at("write", file)
     }
 
     /// Calls every notifier for every event that it is for, one at a time, and tells what went wrong.

@@ -1,7 +1,7 @@
 //! What a command is going to change, decided before anything is changed. Pure: the same entries and the same wish
 //! give the same plan. Every changing command makes one [`Plan`]; `--dry-run` prints it, else it is carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 
 use serde::Serialize;
@@ -269,10 +269,10 @@ pub enum Addition {
 /// What came of one addition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It is in the plan, as new or in the place of these versions.
+    /// It is in the plan, as new or in the place of these packages.
     Planned {
-        /// The versions that it replaces.
-        replaces: Vec<Version>,
+        /// What it replaces, highest version first.
+        replaced: Vec<ListedPackage>,
     },
     /// The index has just this package.
     AlreadyThere,
@@ -288,85 +288,60 @@ pub enum Decision {
     },
 }
 
-/// The versions of packages as they would be after the changes planned so far.
+/// The changes planned so far, and the packages as they would be after them.
 #[derive(Debug, Default)]
 pub struct Planned {
     changes: Vec<Change>,
-    current: BTreeMap<(IndexId, PackageName), Vec<Entry>>,
+    current: BTreeMap<(IndexId, PackageName), Vec<ListedPackage>>,
 }
 
 impl Planned {
-    /// What would be there of a package: what was planned, else what `there` finds in the index.
+    /// Decides on one package for one index that keeps `limit` versions of a package (`None`: all). `there` finds the
+    /// versions that the index has.
     ///
     /// # Errors
     /// Those of `there`.
-    pub fn versions<E>(
-        &mut self,
-        index: &IndexId,
-        name: &PackageName,
-        there: impl FnOnce() -> Result<Vec<Entry>, E>,
-    ) -> Result<&mut Vec<Entry>, E> {
-        match self.current.entry((index.clone(), name.clone())) {
-            std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            std::collections::btree_map::Entry::Vacant(unknown) => {
-                let mut versions = there()?;
-                versions.sort_by(|a, b| b.version.compare(&a.version));
-                Ok(unknown.insert(versions))
-            }
-        }
-    }
-
-    /// Decides on one package for one index that keeps `limit` versions of a package (`None`: all).
-    ///
-    /// # Errors
-    /// Those of `there`, which finds the versions in the index.
     pub fn add<E>(
         &mut self,
         index: &IndexId,
         package: ListedPackage,
         rule: (Addition, Option<usize>),
-        there: impl FnOnce() -> Result<Vec<(Entry, Vec<u8>)>, E>,
+        there: impl FnOnce() -> Result<Vec<ListedPackage>, E>,
     ) -> Result<Decision, E> {
         let (addition, limit) = rule;
-        let mut equal_text = None;
-        let name = package.entry.name.clone();
-        let versions = self.versions(index, &name, || {
-            let found = there()?;
-            equal_text = found
-                .iter()
-                .find(|(e, _)| e.version == package.entry.version)
-                .map(|(_, text)| text.clone());
-            Ok(found.into_iter().map(|(entry, _)| entry).collect())
-        })?;
-        let decision = decide(versions, &package, addition, limit, equal_text.as_deref());
-        if let Decision::Planned { replaces } = &decision {
-            let (old, kept): (Vec<Entry>, Vec<Entry>) = std::mem::take(versions)
-                .into_iter()
-                .partition(|entry| replaces.contains(&entry.version));
-            *versions = kept;
-            versions.push(package.entry.clone());
-            versions.sort_by(|a, b| b.version.compare(&a.version));
-            self.changes.push(if old.is_empty() {
-                Change::Add {
-                    index: index.clone(),
-                    new: package,
-                }
-            } else {
-                Change::Replace {
-                    index: index.clone(),
-                    new: package,
-                    old,
-                }
-            });
-        }
-        Ok(decision)
+        let versions = match self.current.entry((index.clone(), package.entry.name.clone())) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(unknown) => unknown.insert(there()?),
+        };
+        versions.sort_by(|a, b| b.entry.version.compare(&a.entry.version));
+        let goes = match decide(versions, &package, addition, limit) {
+            Ok(goes) => goes,
+            Err(decision) => return Ok(decision),
+        };
+        let (replaced, kept): (Vec<_>, Vec<_>) = std::mem::take(versions)
+            .into_iter()
+            .partition(|listed| goes.contains(&listed.entry.version));
+        *versions = kept;
+        versions.push(package.clone());
+        let index = index.clone();
+        self.changes.push(if replaced.is_empty() {
+            Change::Add { index, new: package }
+        } else {
+            let old = replaced.iter().map(|listed| listed.entry.clone()).collect();
+            Change::Replace {
+                index,
+                new: package,
+                old,
+            }
+        });
+        Ok(Decision::Planned { replaced })
     }
 
     /// Plans to take one entry out.
     pub fn remove(&mut self, index: &IndexId, entry: &Entry) {
         let key = (index.clone(), entry.name.clone());
         if let Some(versions) = self.current.get_mut(&key) {
-            versions.retain(|known| known.version != entry.version);
+            versions.retain(|known| known.entry.version != entry.version);
         }
         self.changes.push(Change::Remove {
             index: index.clone(),
@@ -381,49 +356,43 @@ impl Planned {
     }
 }
 
+/// The versions that go when `package` comes to `versions`, highest first; or the decision not to take it.
 fn decide(
-    versions: &[Entry],
+    versions: &[ListedPackage],
     package: &ListedPackage,
     addition: Addition,
     limit: Option<usize>,
-    equal_text: Option<&[u8]>,
-) -> Decision {
+) -> Result<Vec<Version>, Decision> {
     let version = &package.entry.version;
-    if let Some(equal) = versions.iter().find(|entry| entry.version.compare(version).is_eq()) {
-        let is_same = equal_text.is_some_and(|text| text == package.text) || *equal == package.entry;
+    let equal = versions
+        .iter()
+        .find(|listed| listed.entry.version.compare(version).is_eq());
+    if let Some(equal) = equal {
         return match addition {
-            _ if is_same => Decision::AlreadyThere,
-            Addition::Include => Decision::Skipped {
-                has: equal.version.clone(),
-            },
-            Addition::Copy | Addition::CopyWithDowngrade => Decision::Planned {
-                replaces: vec![equal.version.clone()],
-            },
+            _ if equal == package => Err(Decision::AlreadyThere),
+            Addition::Include => Err(Decision::Skipped {
+                has: equal.entry.version.clone(),
+            }),
+            Addition::Copy | Addition::CopyWithDowngrade => Ok(vec![equal.entry.version.clone()]),
         };
     }
-    let room = limit.is_none_or(|limit| versions.len() < limit);
     let (Some(highest), Some(lowest)) = (versions.first(), versions.last()) else {
-        return Decision::Planned { replaces: Vec::new() };
+        return Ok(Vec::new());
     };
-    if room {
-        return Decision::Planned { replaces: Vec::new() };
+    if limit.is_none_or(|limit| versions.len() < limit) {
+        return Ok(Vec::new());
     }
     // without room the lowest version goes, unless the new one would itself be the lowest
-    if version.compare(&lowest.version).is_gt() {
+    if version.compare(&lowest.entry.version).is_gt() {
         let kept = limit.unwrap_or(1).saturating_sub(1);
-        let replaces = versions.iter().skip(kept).map(|entry| entry.version.clone()).collect();
-        return Decision::Planned { replaces };
+        let goes = versions.iter().skip(kept);
+        return Ok(goes.map(|listed| listed.entry.version.clone()).collect());
     }
+    let has = highest.entry.version.clone();
     match addition {
-        Addition::Include => Decision::Skipped {
-            has: highest.version.clone(),
-        },
-        Addition::Copy => Decision::WouldDowngrade {
-            has: highest.version.clone(),
-        },
-        Addition::CopyWithDowngrade => Decision::Planned {
-            replaces: vec![highest.version.clone()],
-        },
+        Addition::Include => Err(Decision::Skipped { has }),
+        Addition::Copy => Err(Decision::WouldDowngrade { has }),
+        Addition::CopyWithDowngrade => Ok(vec![has]),
     }
 }
 
@@ -456,11 +425,7 @@ mod tests {
     /// The decision on `new` where `there` is in the index.
     fn decision(there: &[&str], new: &str, addition: Addition, limit: Option<usize>) -> (Decision, Vec<String>) {
         let mut planned = Planned::default();
-        let found = there
-            .iter()
-            .map(|version| package(version))
-            .map(|p| (p.entry, p.text))
-            .collect();
+        let found = there.iter().map(|version| package(version)).collect();
         let decision = planned
             .add::<Infallible>(&index(), package(new), (addition, limit), || Ok(found))
             .unwrap();

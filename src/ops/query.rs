@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use globset::GlobMatcher;
 use serde::Serialize;
 
 use crate::conf::distribution::Distribution;
-use crate::model::{Entry, IndexId, PackageName, Restriction, Track};
+use crate::conf::formula::Subject;
+use crate::conf::{Formula, glob};
+use crate::model::{Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
 use crate::store::Snapshot;
 
 use super::Result;
@@ -22,7 +23,9 @@ pub enum Selection {
     /// Those of one name.
     Name(PackageName),
     /// Those whose name a glob matches.
-    Matching(GlobMatcher),
+    Matching(String),
+    /// Those that fulfil a formula.
+    Fulfilling(Formula),
 }
 
 /// A package with the index that lists it.
@@ -55,9 +58,10 @@ pub fn find(
             Selection::All => snapshot.entries(&index)?,
             Selection::Matching(glob) => {
                 let mut entries = snapshot.entries(&index)?;
-                entries.retain(|entry| glob.is_match(entry.name.as_str()));
+                entries.retain(|entry| glob::matches(glob, entry.name.as_str()));
                 entries
             }
+            Selection::Fulfilling(formula) => fulfilling(snapshot, &index, formula)?,
         };
         entries.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| b.version.compare(&a.version)));
         found.extend(entries.into_iter().map(|entry| Found {
@@ -68,13 +72,53 @@ pub fn find(
     Ok(found)
 }
 
+/// Of several versions of a package in an index only the highest: what a command means that names no version.
+#[must_use]
+pub fn highest(mut found: Vec<Found>) -> Vec<Found> {
+    // `find` gives the versions of a package one after the other, the highest first
+    found.dedup_by(|next, kept| next.index == kept.index && next.entry.name == kept.entry.name);
+    found
+}
+
+/// The packages of this version, or of the highest if none is named.
+#[must_use]
+pub fn of_version(mut found: Vec<Found>, version: Option<&Version>) -> Vec<Found> {
+    let Some(version) = version else {
+        return highest(found);
+    };
+    found.retain(|found| found.entry.version.compare(version).is_eq());
+    found
+}
+
+/// The packages of an index that fulfil a formula.
+fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    snapshot.for_each_package(index, |entry, text| {
+        let stanza = Stanza::parse(text).unwrap_or_default();
+        let holds = formula.holds(|subject| match subject {
+            Subject::Field(name) => stanza.get_bytes(name).map(String::from_utf8_lossy),
+            Subject::Version => Some(entry.version.as_str().into()),
+            Subject::SourceVersion => Some(entry.source_version.as_str().into()),
+            Subject::Source => Some(entry.source.as_str().into()),
+            Subject::Architecture => Some(index.kind.architecture_word().into()),
+            Subject::Component => Some(index.component.as_str().into()),
+            Subject::Type => Some(index.kind.package_type().as_str().into()),
+        });
+        if holds {
+            entries.push(entry);
+        }
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
 /// The selected packages of the distribution of that name, of those `--list-skip` and `--list-max` leave.
 ///
 /// # Errors
 /// The distribution, a component or an architecture is unknown, or the store cannot be read.
 pub fn list(archive: &Archive<'_>, name: &str, selection: &Selection) -> Result<Vec<Found>> {
     let distribution = archive.distribution(name)?;
-    archive.check_restriction(&[distribution])?;
+    archive.check_restriction_anywhere()?;
     let found = find(
         &archive.snapshot()?,
         distribution,

@@ -1,25 +1,27 @@
-//! `remove`, `removesrc`, `removematched`: packages out of a distribution.
+//! `remove`, `removesrc`, `removematched`, `removefilter`: packages out of a distribution.
 
 use std::collections::BTreeSet;
 
+use crate::conf::distribution::Distribution;
 use crate::model::{PackageName, SourceName, Version};
+use crate::store::Snapshot;
 
 use super::Result;
 use super::archive::Archive;
 use super::notify::Cause;
 use super::plan::{Plan, Planned};
-use super::query::{self, Found, Selection};
+use super::query::{self, Found, Selection, of_version};
 use super::session::{Outcome, Session, Told};
 
 /// Which packages to remove.
 #[derive(Debug, Clone)]
 pub enum Unwanted {
-    /// Binary and source packages of these names; where a version is named, only that.
+    /// Binary and source packages of these names; where a version is named, only that, else the highest.
     Names(Vec<(PackageName, Option<Version>)>),
     /// Sources with all their binaries; where a version is named, only that. Tracking that keeps them still does.
     Sources(Vec<(SourceName, Option<Version>)>),
-    /// Those whose name a glob matches.
-    Matching(globset::GlobMatcher),
+    /// Those of a selection.
+    Selected(Selection),
 }
 
 /// Removes packages from a distribution. That something is not there is told, and no error.
@@ -28,43 +30,18 @@ pub enum Unwanted {
 /// The distribution is unknown or read-only; nothing has changed then. Publishing can fail after the change.
 pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) -> Result<Outcome> {
     let distribution = archive.writable_distribution(distribution)?;
-    archive.check_restriction(&[distribution])?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
-    let snapshot = store.snapshot()?;
-    let find = |selection: &Selection| query::find(&snapshot, distribution, &archive.settings.restriction, selection);
+    let selector = Selector {
+        archive,
+        snapshot: store.snapshot()?,
+        distribution,
+    };
     let found = match unwanted {
-        Unwanted::Names(names) => {
-            let mut all = Vec::new();
-            for (name, version) in names {
-                let mut found = find(&Selection::Name(name.clone()))?;
-                found.retain(|found| version.as_ref().is_none_or(|version| *version == found.entry.version));
-                if found.is_empty() {
-                    archive.reporter.note(&format!("Not removed as not found: {name}"));
-                }
-                all.extend(found);
-            }
-            all
-        }
-        Unwanted::Sources(sources) => {
-            let mut all = find(&Selection::All)?;
-            let means = |source: &SourceName, version: &Version| {
-                let named = |(name, only): &(SourceName, Option<Version>)| {
-                    name == source && only.as_ref().is_none_or(|only| only.compare(version).is_eq())
-                };
-                sources.iter().any(named)
-            };
-            all.retain(|found| means(&found.entry.source, &found.entry.source_version));
-            if all.is_empty() {
-                let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
-                archive.reporter.note(&format!(
-                    "Nothing to do as no package with source '{}' found!",
-                    names.join("', '")
-                ));
-            }
-            all
-        }
-        Unwanted::Matching(glob) => find(&Selection::Matching(glob.clone()))?,
+        Unwanted::Names(names) => selector.by_name(names)?,
+        Unwanted::Sources(sources) => selector.by_source(sources)?,
+        Unwanted::Selected(selection) => selector.find(selection)?,
     };
     // as with reprepro, only `remove` counts where nothing was there
     let is_looked_at = matches!(unwanted, Unwanted::Names(_)) || !found.is_empty();
@@ -80,15 +57,63 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         command: archive.settings.command.clone(),
         ..Cause::default()
     };
-    session.carry_out(
-        store,
-        plan,
-        &Told {
-            looked_at,
-            cause,
-            ..Told::default()
-        },
-    )
+    let told = Told {
+        looked_at,
+        cause,
+        ..Told::default()
+    };
+    session.carry_out(store, plan, &told)
+}
+
+/// Finds what is to go.
+struct Selector<'a> {
+    archive: &'a Archive<'a>,
+    snapshot: Snapshot,
+    distribution: &'a Distribution,
+}
+
+impl Selector<'_> {
+    fn find(&self, selection: &Selection) -> Result<Vec<Found>> {
+        query::find(
+            &self.snapshot,
+            self.distribution,
+            &self.archive.settings.restriction,
+            selection,
+        )
+    }
+
+    fn by_name(&self, names: &[(PackageName, Option<Version>)]) -> Result<Vec<Found>> {
+        let mut all = Vec::new();
+        for (name, version) in names {
+            let found = of_version(self.find(&Selection::Name(name.clone()))?, version.as_ref());
+            if found.is_empty() {
+                self.archive.reporter.note(&format!("Not removed as not found: {name}"));
+            }
+            all.extend(found);
+        }
+        Ok(all)
+    }
+
+    /// The packages of sources. Tracking records follow from what becomes of their packages.
+    fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<Vec<Found>> {
+        let means = |source: &SourceName, version: &Version| {
+            let named = |(name, only): &(SourceName, Option<Version>)| {
+                name == source && only.as_ref().is_none_or(|only| only.compare(version).is_eq())
+            };
+            sources.iter().any(named)
+        };
+        let mut found = self.find(&Selection::All)?;
+        found.retain(|found| means(&found.entry.source, &found.entry.source_version));
+        if found.is_empty() {
+            let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
+            let message = format!(
+                "Nothing to do as no package with source '{}' found!",
+                names.join("', '")
+            );
+            self.archive.reporter.note(&message);
+        }
+        Ok(found)
+    }
 }
 
 fn plan_removal(found: &[Found]) -> Planned {

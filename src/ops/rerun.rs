@@ -27,7 +27,6 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             .collect();
         let writer = LogWriter {
             distribution,
-            log_directory: &archive.directories.log,
             directories: &directories,
             cause: &cause,
             now: archive.settings.now,

@@ -9,7 +9,7 @@ use crate::conf::ExportMode;
 use crate::conf::distribution::Distribution;
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{Codename, DigestKind, Entry, IndexId, PackageName, PoolFile, Promise, SourceName};
+use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
 use crate::publish;
 use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
 
@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
     pub fn open(&self) -> Result<Store> {
         let store = self.guard.open()?;
         self.guard
-            .repairs()
+            .take_repairs()
             .iter()
             .for_each(|repair| self.archive.reporter.warning(repair));
         Ok(store)
@@ -274,7 +274,6 @@ impl<'a> Session<'a> {
         for distribution in &self.archive.conf.distributions {
             let writer = LogWriter {
                 distribution,
-                log_directory: &self.archive.directories.log,
                 directories: &directories,
                 cause: &told.cause,
                 now: self.archive.settings.now,
@@ -304,8 +303,9 @@ impl<'a> Session<'a> {
 }
 
 impl Drop for Session<'_> {
+    /// Removes the spool: what is still in it came in for nothing. A spool that cannot be removed now is removed by the
+    /// next command that needs one.
     fn drop(&mut self) {
-        // what cannot be removed now is in the way of nobody
         let _ = fsio::remove_tree(&self.spool_directory());
     }
 }
@@ -325,18 +325,14 @@ pub fn script_directories(archive: &Archive<'_>) -> Vec<(&'static str, PathBuf)>
     ]
 }
 
-/// The index entry of `package` as it is now in `snapshot`, with its text: what planning an addition asks for.
+/// The versions of a package that an index has: what planning an addition asks for.
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<(Entry, Vec<u8>)>> {
+pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<ListedPackage>> {
     let mut there = Vec::new();
     for entry in snapshot.find(index, name)? {
-        let text = snapshot
-            .package(index, name, &entry.version)?
-            .map(|package| package.text)
-            .unwrap_or_default();
-        there.push((entry, text));
+        there.extend(snapshot.package(index, name, &entry.version)?);
     }
     Ok(there)
 }

@@ -10,7 +10,8 @@ use super::path_sort::PathSorter;
 use super::record::DerivedContents;
 use crate::model::stanza;
 use crate::model::{ArchivePath, IndexId, Sha256};
-use crate::store::blocks::{self, Block, BlockId, BlockStore, Change, Item, ItemRef, Root, RootId, group};
+use crate::store::blocks::{Block, BlockId, Item, ItemRef, Root, RootId, group};
+use crate::store::edit::{self, BlockStore, Change};
 use crate::store::objects::Objects;
 
 /// A line is 70 bytes, a stanza 800: blocks of 64 lines would be far too many small files.
@@ -144,7 +145,7 @@ impl Deriver<'_> {
             }
             Some(Ok(line(path, found)))
         });
-        let root = blocks::build(&PathBlocks(self.objects), items)?;
+        let root = edit::build(&PathBlocks(self.objects), items)?;
         self.objects.put_root(&root).map_err(Error::store)
     }
 
@@ -174,7 +175,7 @@ impl Deriver<'_> {
         check_missing(missing)?;
         let root = self.objects.root_or_empty(previous.root).map_err(Error::store)?;
         let edits = self.edits(&root, &before, &after)?;
-        let root = blocks::edit(&PathBlocks(self.objects), &root, &edits)?;
+        let root = edit::edit(&PathBlocks(self.objects), &root, &edits)?;
         self.objects.put_root(&root).map(Edited::To).map_err(Error::store)
     }
 

@@ -78,6 +78,13 @@ pub enum Error {
         #[source]
         source: pgp::Error,
     },
+    /// What was published cannot be recorded.
+    #[error("cannot write the record of what is published")]
+    Record {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The signing script failed.
     #[error("the signing script `{program}` failed: {problem}", program = program.display())]
     Script {
@@ -107,6 +114,7 @@ impl Error {
             | Self::SamePath { .. }
             | Self::NotExported { .. }
             | Self::NotADirectory { .. }
+            | Self::Record { .. }
             | Self::Stanza { .. } => ErrorKind::General,
         }
     }

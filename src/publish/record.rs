@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use super::parts::Part;
 use crate::conf::distribution::Distribution;
 use crate::model::{ArchivePath, FileDigests, IndexId, Sha256};
@@ -96,9 +97,9 @@ impl Published {
     /// The bytes that the store keeps.
     ///
     /// # Errors
-    /// Memory runs out.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+    /// [`Error::Record`], which would be a fault of this program.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self).map_err(|source| Error::Record { source })
     }
 
     /// The roots that must be kept for as long as this record is.

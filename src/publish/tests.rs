@@ -109,14 +109,13 @@ impl Archive {
     fn try_publish(&mut self) -> Result<Outcome, Error> {
         let (database, dists) = (self.database(), self.dists());
         let guard = database.lock("test", Duration::from_secs(5)).unwrap();
-        let store = guard.open().unwrap();
         let codename = &self.distribution.codename;
-        let previous = store
+        let previous = database
             .published(codename)
             .unwrap()
             .and_then(|bytes| Published::decode(&bytes));
         self.now += 60;
-        let outcome = self.publish_into(&store.snapshot().unwrap(), previous.as_ref(), &dists)?;
+        let outcome = self.publish_into(&database.snapshot().unwrap(), previous.as_ref(), &dists)?;
         let published = &outcome.published;
         let bytes = published.encode().unwrap();
         guard.set_published(codename, &bytes, &published.keeps()).unwrap();

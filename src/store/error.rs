@@ -104,8 +104,8 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A change is safe in the journal, but the tables did not follow.
-    #[error("change {sequence} is done, but the tables could not follow it")]
+    /// A change is safe in the journal, but what follows a commit failed.
+    #[error("change {sequence} is committed, but the database could not be brought up to it")]
     AfterCommit {
         /// Its number in the journal.
         sequence: u64,
@@ -136,7 +136,7 @@ pub enum Error {
 }
 
 /// The result of what can fail in the store.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// The kind of this failure.
@@ -168,7 +168,7 @@ impl Error {
                 "restore the database directory from a backup, or load the last dump into a fresh one"
             }
             Self::Tables { .. } | Self::TablesUnusable { .. } => {
-                "remove that directory: the next command that writes makes it anew from the journal"
+                "run it again: the next command that writes makes damaged tables anew from the journal"
             }
             Self::AfterCommit { .. } => "the next command that writes brings the tables up to date by itself",
             _ => return None,

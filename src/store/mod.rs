@@ -5,6 +5,8 @@
 //! tables that are brought up to the journal when the store is opened next.
 
 pub mod blocks;
+mod dump;
+pub mod edit;
 mod error;
 mod garbage;
 mod journal;
@@ -16,6 +18,7 @@ mod snapshot;
 mod tables;
 mod txn;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -155,19 +158,20 @@ fn check_format(directory: &Path) -> Result<()> {
     {
         return Err(Error::Reprepro { path: path() });
     }
+    // listed before `version` is read: what another command makes in between comes after its `version`
+    let is_ours = |name: &OsStr| {
+        name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+    };
+    let is_foreign = match fs::read_dir(directory).at("read the directory", directory) {
+        Err(error) if error.is_not_found() => false,
+        Err(error) => return Err(error.into()),
+        Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
+    };
     let version = fsio::read_if_there(&directory.join("version"), 4096)?;
     let Some(version) = version else {
-        return match fs::read_dir(directory).at("read the directory", directory) {
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(entries) => {
-                let is_strange = |name: &str| !is_there_before_version(name);
-                let mut names = entries.flatten().map(|entry| entry.file_name());
-                match names.find(|name| name.to_str().is_none_or(is_strange)) {
-                    None => Ok(()),
-                    Some(_) => Err(Error::NoDatabase { path: path() }),
-                }
-            }
+        return match is_foreign {
+            true => Err(Error::NoDatabase { path: path() }),
+            false => Ok(()),
         };
     };
     let found = String::from_utf8_lossy(&version);
@@ -180,12 +184,6 @@ fn check_format(directory: &Path) -> Result<()> {
         }),
     }
 }
-
-/// Our own lock, the version on its way, and the lock file that reprepro leaves when it was killed.
-fn is_there_before_version(name: &str) -> bool {
-    name == "lock" || name == "lockfile" || name.starts_with(fsio::TEMPORARY_PREFIX)
-}
-
 /// The right to write, until it and all that was opened with it are dropped.
 #[derive(Debug)]
 pub struct WriteGuard {
@@ -326,10 +324,10 @@ impl WriteGuard {
             .push(message);
     }
 
-    /// What opening the store had to repair, for the user.
+    /// What opening the store had to repair since this was last asked, for the user.
     #[must_use]
-    pub fn repairs(&self) -> Vec<String> {
-        self.repairs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn take_repairs(&self) -> Vec<String> {
+        std::mem::take(&mut *self.repairs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

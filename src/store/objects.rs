@@ -15,7 +15,8 @@ use rustix::fs::{CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use crate::fsio::{self, AtPath};
 use crate::model::Sha256;
 
-use super::blocks::{self, Block, BlockId, BlockRef, BlockStore, Change, Item, Root, RootId, Row};
+use super::blocks::{self, Block, BlockId, BlockRef, Item, Root, RootId, Row};
+use super::edit::{self, BlockStore, Change};
 use super::error::{Error, Result};
 
 const BLOCK_MAGIC: &[u8; 8] = b"aptblk1\n";
@@ -262,7 +263,7 @@ impl Objects {
     /// # Errors
     /// The items' source fails, or the objects cannot be written.
     pub fn build_index(&self, items: impl Iterator<Item = Result<Item>>) -> Result<Option<RootId>> {
-        self.put_root(&blocks::build(self, items)?)
+        self.put_root(&edit::build(self, items)?)
     }
 
     /// Changes an index, each key getting its new item or going, and keeps the result. Reads and writes only the blocks
@@ -272,7 +273,7 @@ impl Objects {
     /// A block is damaged, or one cannot be written.
     pub fn edit_index(&self, root: Option<RootId>, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> Result<Option<RootId>> {
         let old = self.root_or_empty(root)?;
-        let new = blocks::edit(self, &old, edits)?;
+        let new = edit::edit(self, &old, edits)?;
         if new == old { Ok(root) } else { self.put_root(&new) }
     }
 
@@ -289,7 +290,7 @@ impl Objects {
         if old == new {
             return Ok(());
         }
-        blocks::diff(self, &self.root_or_empty(old)?, &self.root_or_empty(new)?, each)
+        edit::diff(self, &self.root_or_empty(old)?, &self.root_or_empty(new)?, each)
     }
 
     /// The blocks of an index with their text, in order.

@@ -8,16 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::fsio::lock::Lock;
-use crate::model::{
-    ArchivePath, Codename, Entry, FileDigests, IndexId, PackageName, PoolFile, Sha256, SourceName, Version,
-};
+use crate::model::{ArchivePath, Codename, Entry, FileDigests, IndexId, PackageName, PoolFile, SourceName, Version};
 
 use super::blocks::RootId;
 use super::error::{Error, Result};
 use super::journal::{HeadChange, Journal, Provenance, State};
 use super::keys::{HeadId, Listed};
 use super::objects::Objects;
-use super::records;
 use super::snapshot::Snapshot;
 use super::tables::Tables;
 use super::txn::WriteTxn;
@@ -92,6 +89,10 @@ impl Store {
 
     pub(super) fn head(&self, head: &HeadId) -> Option<RootId> {
         self.state.borrow().heads.get(head).copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.borrow().heads.is_empty()
     }
 
     pub(super) fn all_roots(&self) -> BTreeSet<RootId> {
@@ -218,22 +219,6 @@ impl Store {
             self.tables.forget(path)?;
         }
         self.tables.flush()
-    }
-
-    /// Paths in a .deb, each without leading `/` or `./`, as bytes, sorted. None if they are to be read from the .deb.
-    ///
-    /// # Errors
-    /// The list cannot be read.
-    pub fn file_list(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-        records::read_file_list(&self.directory, deb)
-    }
-
-    /// The publisher's own record of a distribution.
-    ///
-    /// # Errors
-    /// The record is damaged.
-    pub fn published(&self, codename: &Codename) -> Result<Option<Vec<u8>>> {
-        Ok(records::read_published(&self.directory, codename)?.map(|published| published.record))
     }
 
     /// Begins the changes of one command.

@@ -17,7 +17,7 @@ use crate::fsio::lock::Lock;
 use crate::fsio::{self, AtPath};
 use crate::model::{ArchivePath, FileDigests, PoolFile};
 
-use super::blocks::{Change, ItemRef};
+use super::edit::Change;
 use super::error::{Error, Result};
 use super::journal::{Heads, Line, Position};
 use super::keys::{self, HeadId, Listed};
@@ -26,6 +26,10 @@ use super::objects::Objects;
 /// Longer values are left out and looked up in the index: sled is not good at them.
 const MAX_VALUE_BYTES: usize = 7000;
 const CACHE_BYTES: u64 = 64 << 20;
+/// A file beside sled's own that says that something could not be read.
+const DAMAGED: &str = "damaged";
+/// sled collects its garbage in this rhythm, for half of the time at most, and closing waits for that.
+const FLUSH_MILLISECONDS: u64 = 1000;
 const POSITION_KEY: &[u8] = b"position";
 
 /// The open tables. Dropping them writes and closes them.
@@ -81,7 +85,7 @@ fn open_sled(path: &Path) -> Result<sled::Db> {
     let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None);
+        .flush_every_ms(Some(FLUSH_MILLISECONDS));
     let start = Instant::now();
     loop {
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
@@ -112,6 +116,12 @@ impl Tables {
     pub(super) fn open(database: &Path, command: &str, patience: Duration) -> Result<Self> {
         let lock = Lock::take(&database.join("sled.lock"), command, patience)?;
         let path = directory(database);
+        if path.join(DAMAGED).exists() {
+            return Err(Error::TablesUnusable {
+                path,
+                problem: "they were found damaged before".into(),
+            });
+        }
         remove_half_snapshots(&path)?;
         let db = open_sled(&path)?;
         let tree = |name: &str| {
@@ -132,11 +142,18 @@ impl Tables {
         })
     }
 
+    /// Gives an error of sled its words. Damage is noted down, for the next command to make the tables anew.
     fn cannot(&self, doing: &'static str) -> impl Fn(sled::Error) -> Error + Copy + '_ {
-        move |source| Error::Tables {
-            doing,
-            path: self.path.clone(),
-            source,
+        move |source| {
+            if matches!(source, sled::Error::Corruption { .. }) {
+                // it is there already, or the damage will be found again
+                drop(fsio::write_new(&self.path.join(DAMAGED), b""));
+            }
+            Error::Tables {
+                doing,
+                path: self.path.clone(),
+                source,
+            }
         }
     }
 
@@ -169,8 +186,9 @@ impl Tables {
 
     /// Brings the tables from the state before a line to the state after it, which has `heads`.
     pub(super) fn apply(&self, objects: &Objects, heads: &Heads, line: &Line) -> Result<()> {
-        let mut added: BTreeMap<ArchivePath, FileDigests> = BTreeMap::new();
-        let mut dropped: BTreeMap<ArchivePath, FileDigests> = BTreeMap::new();
+        let mut rows = Rows::new();
+        let mut added = Files::new();
+        let mut dropped = Files::new();
         for (head, change) in &line.heads {
             objects.diff_indexes(change.old, change.new, |change| {
                 let (old, new) = match change {
@@ -179,14 +197,19 @@ impl Tables {
                     Change::Replaced { old, new } => (Some(old), Some(new)),
                 };
                 if let Some(old) = old {
-                    dropped.extend(self.remove_rows(head, old)?);
+                    let listed = Listed::decode(head, old.key, old.meta)?;
+                    rows.extend(row_keys(head, old.key, &listed).map(|row| (row, None)));
+                    dropped.extend(files_of(&listed));
                 }
                 if let Some(new) = new {
-                    added.extend(self.insert_rows(head, new.key, new.meta)?);
+                    let listed = Listed::decode(head, new.key, new.meta)?;
+                    rows.extend(row_keys(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
+                    added.extend(files_of(&listed));
                 }
                 Ok(())
             })?;
         }
+        self.write_rows(&rows)?;
         for (path, content) in &added {
             self.insert_pool_row(path, content)?;
             self.mark_referenced(path)?;
@@ -204,13 +227,17 @@ impl Tables {
     /// Fills the tables anew from the heads. Pool files that nothing refers to are kept, unreferenced since `now`.
     pub(super) fn refill(&self, objects: &Objects, heads: &Heads, now: i64) -> Result<()> {
         self.sources.clear().map_err(self.cannot("write"))?;
-        let mut referenced: BTreeMap<ArchivePath, FileDigests> = BTreeMap::new();
+        let mut referenced = Files::new();
         for (head, root) in heads {
+            let mut rows = Rows::new();
             for at in objects.root(*root)?.blocks() {
                 for row in objects.block_table(&at.block)? {
-                    referenced.extend(self.insert_rows(head, &row.key, &row.meta)?);
+                    let listed = Listed::decode(head, &row.key, &row.meta)?;
+                    rows.extend(row_keys(head, &row.key, &listed).map(|key| (key, row_value(&row.meta))));
+                    referenced.extend(files_of(&listed));
                 }
             }
+            self.write_rows(&rows)?;
         }
         for (path, content) in &referenced {
             self.insert_pool_row(path, content)?;
@@ -224,25 +251,16 @@ impl Tables {
         Ok(())
     }
 
-    fn insert_rows(&self, head: &HeadId, key: &[u8], meta: &[u8]) -> Result<Vec<(ArchivePath, FileDigests)>> {
-        let listed = Listed::decode(head, key, meta)?;
-        let value = if meta.len() > MAX_VALUE_BYTES { &[] } else { meta };
-        for source in listed.sources() {
-            self.sources
-                .insert(keys::source_row(source, head, key), value)
-                .map_err(self.cannot("write"))?;
+    /// Writes rows of the table by source, or removes them. In order, which is much faster in sled.
+    fn write_rows(&self, rows: &Rows) -> Result<()> {
+        for (key, value) in rows {
+            let written = match value {
+                Some(value) => self.sources.insert(key, value.as_slice()),
+                None => self.sources.remove(key),
+            };
+            written.map_err(self.cannot("write"))?;
         }
-        Ok(files_of(&listed))
-    }
-
-    fn remove_rows(&self, head: &HeadId, item: ItemRef<'_>) -> Result<Vec<(ArchivePath, FileDigests)>> {
-        let listed = Listed::decode(head, item.key, item.meta)?;
-        for source in listed.sources() {
-            self.sources
-                .remove(keys::source_row(source, head, item.key))
-                .map_err(self.cannot("write"))?;
-        }
-        Ok(files_of(&listed))
+        Ok(())
     }
 
     /// All that is listed under a source: what is of this source, and what has files in its pool directory.
@@ -285,10 +303,11 @@ impl Tables {
     }
 
     fn mark_referenced(&self, path: &ArchivePath) -> Result<()> {
-        self.unreferenced
-            .remove(path.as_str())
-            .map_err(self.cannot("write"))
-            .map(drop)
+        // most files are referenced, and looking is cheaper than removing
+        if self.unreferenced_since(path)?.is_some() {
+            self.unreferenced.remove(path.as_str()).map_err(self.cannot("write"))?;
+        }
+        Ok(())
     }
 
     fn mark_unreferenced(&self, path: &ArchivePath, since: i64) -> Result<()> {
@@ -362,9 +381,24 @@ impl Tables {
     }
 }
 
-fn files_of(listed: &Listed) -> Vec<(ArchivePath, FileDigests)> {
+/// Rows of the table by source to be written, or removed.
+type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// Pool files by path.
+type Files = BTreeMap<ArchivePath, FileDigests>;
+
+fn row_keys<'a>(head: &'a HeadId, item_key: &'a [u8], listed: &'a Listed) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let sources = listed.sources().into_iter();
+    sources.map(move |source| keys::source_row(source, head, item_key))
+}
+
+fn row_value(meta: &[u8]) -> Option<Vec<u8>> {
+    let value = if meta.len() > MAX_VALUE_BYTES { &[] } else { meta };
+    Some(value.to_vec())
+}
+
+fn files_of(listed: &Listed) -> impl Iterator<Item = (ArchivePath, FileDigests)> {
     let files = listed.files().into_iter();
-    files.map(|file| (file.path.clone(), file.content)).collect()
+    files.map(|file| (file.path.clone(), file.content))
 }
 
 /// Reads an item from the index that lists it; none if that has changed since.

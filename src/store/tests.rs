@@ -1,7 +1,10 @@
 //! The store as commands use it: what a commit changes, and what is left after each way of being stopped.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
@@ -144,7 +147,7 @@ fn what_is_put_is_listed_and_found() {
     let built = store.by_source(&source).unwrap();
     assert_eq!(built.len(), 2);
     assert_eq!(built[0], (index_id(A), package("bash", "1").entry));
-    assert!(guard.repairs().is_empty());
+    assert!(guard.take_repairs().is_empty());
 }
 
 #[test]
@@ -227,5 +230,593 @@ fn directories_of_others_are_refused() {
         let error = Database::at(&archive.path()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.hint().is_some());
+    }
+}
+
+impl Archive {
+    fn copy_tables(&self, to: &str) {
+        let to = self.directory.path().join(to);
+        fs::create_dir(&to).unwrap();
+        for file in fs::read_dir(self.path().join("sled")).unwrap().flatten() {
+            if file.path().is_file() {
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+    }
+
+    fn restore_tables(&self, from: &str) {
+        fs::remove_dir_all(self.path().join("sled")).unwrap();
+        fs::rename(self.directory.path().join(from), self.path().join("sled")).unwrap();
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.path().join("journal")
+    }
+
+    fn overwrite(&self, name: &str, bytes: &[u8]) {
+        fs::remove_file(self.path().join(name)).unwrap();
+        fsio::write_new(&self.path().join(name), bytes).unwrap();
+    }
+
+    /// What the tables say, as text.
+    fn tables(&self) -> String {
+        let guard = self.guard();
+        let store = guard.open().unwrap();
+        let files = store.pool_files().unwrap();
+        let mut lines: Vec<String> = files
+            .into_iter()
+            .map(|(path, record)| {
+                let references = store.references(&path).unwrap();
+                format!("{path} {:?} {references:?}", record.unreferenced_since)
+            })
+            .collect();
+        lines.extend(guard.take_repairs());
+        lines.join("\n")
+    }
+}
+
+/// An archive with two changes: bash 1 in both distributions and zsh in one; then bash 1 is replaced in one and zsh gone.
+fn two_changes() -> (Archive, String) {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let mut txn = store.begin();
+    for index in [A, B] {
+        txn.put(&index_id(index), package("bash", "1"));
+    }
+    txn.put(&index_id(A), package("zsh", "1"));
+    txn.put_track(
+        &Codename::new("a").unwrap(),
+        track("src-bash", "1", &["pool/main/s/src-bash/bash_1_amd64.deb"]),
+    );
+    txn.commit(&at(10)).unwrap();
+    drop(store);
+    archive.copy_tables("old");
+    let store = guard.open().unwrap();
+    let mut txn = store.begin();
+    let name = |name| PackageName::new(name).unwrap();
+    let one = Version::new("1").unwrap();
+    txn.remove(&index_id(A), &name("bash"), &one);
+    txn.remove(&index_id(A), &name("zsh"), &one);
+    txn.put(&index_id(A), package("bash", "2"));
+    txn.commit(&at(20)).unwrap();
+    drop((store, guard));
+    let tables = archive.tables();
+    assert!(tables.contains("zsh_1_amd64.deb Some(20) []"), "{tables}");
+    (archive, tables)
+}
+
+#[test]
+fn tables_that_a_crash_left_behind_follow_the_journal() {
+    let (archive, tables) = two_changes();
+    archive.restore_tables("old");
+    assert_eq!(archive.tables(), tables);
+}
+
+#[test]
+fn missing_tables_are_made_anew() {
+    let (archive, tables) = two_changes();
+    fs::remove_dir_all(archive.path().join("sled")).unwrap();
+    // that zsh was ever there is not to be seen from the heads
+    let without_zsh: Vec<&str> = tables.lines().filter(|line| !line.contains("zsh")).collect();
+    assert_eq!(archive.tables(), without_zsh.join("\n"));
+}
+
+#[test]
+fn a_half_written_snapshot_of_the_tables_does_no_harm() {
+    let (archive, tables) = two_changes();
+    fsio::write_new(&archive.path().join("sled/snap.00000000FFFFFFFF.generating"), b"").unwrap();
+    assert_eq!(archive.tables(), tables);
+}
+
+#[test]
+fn damaged_tables_are_made_anew_and_never_believed() {
+    let archive = Archive::new();
+    for round in 0..3 {
+        let guard = archive.guard();
+        let store = guard.open().unwrap();
+        let names: Vec<String> = (0..150).map(|number| format!("p{}", number * (round + 1))).collect();
+        let version = round.to_string();
+        let packages: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), version.as_str())).collect();
+        put(&store, A, &packages, 10);
+    }
+    let tables = archive.tables();
+    archive.copy_tables("good");
+    let good = fs::read(archive.path().join("sled/db")).unwrap();
+    let mut made_anew = 0;
+    for step in 0..14 {
+        let mut db = good.clone();
+        match step {
+            0 => db.clear(),
+            1 => db.truncate(db.len() / 2),
+            2 => db.fill(b'x'),
+            _ => {
+                let start = good.len() * (step - 3) / 11;
+                db[start..(start + 4096).min(good.len())].fill(0);
+            }
+        }
+        archive.overwrite("sled/db", &db);
+        // damage that shows only when a row is read ends that command, and is mended by the next
+        let first = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| archive.tables()));
+        let found = first.unwrap_or_else(|_| archive.tables());
+        assert!(found.starts_with(&tables), "step {step}");
+        made_anew += usize::from(found.contains("made them anew"));
+        assert_eq!(archive.tables(), tables);
+        archive.restore_tables("good");
+        archive.copy_tables("good");
+    }
+    assert!(made_anew > 2, "{made_anew}");
+}
+
+#[test]
+fn a_change_whose_followers_fail_is_still_done() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    fs::create_dir_all(archive.path().join("heads/in-the-way")).unwrap();
+    let mut long = at(1);
+    long.command = "x".repeat(300_000);
+    let mut txn = store.begin();
+    txn.put(&index_id(A), package("bash", "1"));
+    let error = txn.commit(&long).unwrap_err();
+    assert!(matches!(error, Error::AfterCommit { sequence: 1, .. }), "{error}");
+    assert_eq!(archive.names(A), ["bash 1"]);
+    drop((store, guard));
+    assert!(archive.tables().contains("bash_1_amd64.deb None [Package"));
+}
+
+#[test]
+fn tables_ahead_of_a_restored_journal_are_made_anew() {
+    let (archive, _) = two_changes();
+    let journal = fs::read(archive.journal()).unwrap();
+    let first = journal.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    archive.overwrite("journal", first);
+    let tables = archive.tables();
+    assert!(tables.contains("of another journal"), "{tables}");
+    assert!(tables.contains("zsh_1_amd64.deb None"), "{tables}");
+    assert!(tables.contains("bash_2_amd64.deb Some(10) []"), "{tables}");
+    assert_eq!(archive.names(A), ["bash 1", "zsh 1"]);
+}
+
+#[test]
+fn a_torn_last_line_never_happened() {
+    let (archive, tables) = two_changes();
+    let whole = fs::read(archive.journal()).unwrap();
+    for torn in [&b"{\"sequence\":3,\"prev"[..], b"\0\0\0\0\n", b"}"] {
+        archive.overwrite("journal", &[&whole, torn].concat());
+        assert_eq!(archive.names(A), ["bash 2"], "a reader does without it");
+        let found = archive.tables();
+        assert!(
+            found.starts_with(&tables) && found.contains("cut off the line after change 2"),
+            "{found}"
+        );
+        assert_eq!(fs::read(archive.journal()).unwrap(), whole);
+    }
+}
+
+#[test]
+fn a_broken_line_in_the_journal_is_an_error_that_names_it() {
+    let (archive, _) = two_changes();
+    let whole = fs::read_to_string(archive.journal()).unwrap();
+    fs::remove_dir_all(archive.path().join("sled")).unwrap();
+    for (broken, problem) in [
+        (
+            whole.replacen("tester", "evil", 1),
+            "journal:2: the journal is damaged: it does not follow",
+        ),
+        (
+            whole.replacen('{', "[", 1),
+            "journal:1: the journal is damaged: it is no line",
+        ),
+        (
+            whole.lines().nth(1).unwrap().to_owned() + "\n",
+            "journal:1: the journal is damaged: it does not follow",
+        ),
+    ] {
+        archive.overwrite("journal", broken.as_bytes());
+        let error = archive.database().snapshot().unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+        assert!(archive.guard().open().is_err());
+    }
+}
+
+#[test]
+fn history_is_listed_and_old_states_are_read() {
+    let (archive, _) = two_changes();
+    let mut seen = Vec::new();
+    let database = archive.database();
+    database
+        .history(|line| {
+            seen.push((line.sequence, line.provenance.unix_seconds, line.heads.len()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(seen, [(1, 10, 3), (2, 20, 1)]);
+    let old = database.snapshot_at(1).unwrap().unwrap();
+    assert_eq!(old.entries(&index_id(A)).unwrap().len(), 2);
+    assert!(database.snapshot_at(3).unwrap().is_none());
+}
+
+#[test]
+fn a_copy_of_the_heads_spares_readers_the_journal_and_is_not_needed() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let mut long = at(1);
+    long.command = "x".repeat(100_000);
+    for version in ["1", "2", "3", "4"] {
+        let mut txn = store.begin();
+        txn.put(&index_id(A), package("bash", version));
+        txn.commit(&long).unwrap();
+    }
+    assert_eq!(archive.names(A).len(), 4);
+    let copy = fs::read(archive.path().join("heads")).unwrap();
+    archive.overwrite("heads", &copy[..copy.len() / 2]);
+    assert_eq!(archive.names(A).len(), 4);
+    // a copy that is ahead of a restored journal is not believed
+    archive.overwrite("heads", &copy);
+    let journal = fs::read(archive.journal()).unwrap();
+    let first = journal.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    archive.overwrite("journal", first);
+    assert_eq!(archive.names(A), ["bash 1"]);
+}
+
+fn object_files(archive: &Archive) -> Vec<PathBuf> {
+    let shards = fs::read_dir(archive.path().join("objects")).unwrap().flatten();
+    shards
+        .filter(|shard| shard.path().is_dir())
+        .flat_map(|shard| fs::read_dir(shard.path()).unwrap().flatten())
+        .map(|file| file.path())
+        .collect()
+}
+
+#[test]
+fn every_damaged_object_is_noticed_when_read_and_mended_when_written_again() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    for path in object_files(&archive) {
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        let too_long = [&whole[..8], &[0xff; 90][..]].concat();
+        for damaged in [&whole[..whole.len() - 1], &[], &flipped, &too_long] {
+            fs::remove_file(&path).unwrap();
+            fsio::write_new(&path, damaged).unwrap();
+            let snapshot = archive.database().snapshot().unwrap();
+            let bash = PackageName::new("bash").unwrap();
+            let read = snapshot.package(&index_id(A), &bash, &Version::new("1").unwrap());
+            let error = read.unwrap_err();
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+            put(&store, B, &[("bash", "1")], 20);
+            assert_eq!(archive.names(A), archive.names(B), "equal indexes share their objects");
+            remove(&store, B, "bash", "1", 30);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_stand_in_an_index_is_refused() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    for text in [
+        "",
+        "Package: a\n",
+        "\nPackage: a\n\n",
+        "Package: a\n\nPackage: b\n\n",
+        "Package: a\n\n\n",
+    ] {
+        let mut bad = package("a", "1");
+        bad.text = text.into();
+        let mut txn = store.begin();
+        txn.put(&index_id(A), bad);
+        let error = txn.commit(&at(1)).unwrap_err();
+        assert!(matches!(error, Error::BadText { .. }), "{text:?}");
+    }
+}
+
+#[test]
+fn a_pool_file_has_one_content() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    let mut other = package("bash", "1");
+    other.entry.files[0].content.digests.sha256 = Sha256::of(b"other");
+    let error = store.announce_files(&other.entry.files, 20).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    let mut txn = store.begin();
+    txn.put(&index_id(B), other);
+    assert_eq!(txn.commit(&at(20)).unwrap_err().kind(), ErrorKind::Mismatch);
+}
+
+#[test]
+fn a_source_with_very_many_files_is_found_by_its_source() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let mut large = package("large", "1");
+    let paths = (0..500).map(|number| format!("pool/main/s/src-large/part{number}"));
+    large.entry.files = paths.map(|path| file(&path)).collect();
+    let mut txn = store.begin();
+    txn.put(&index_id(A), large.clone());
+    txn.commit(&at(1)).unwrap();
+    let found = store.by_source(&large.entry.source).unwrap();
+    assert_eq!(found, [(index_id(A), large.entry.clone())]);
+    assert_eq!(store.references(&large.entry.files[499].path).unwrap().len(), 1);
+    remove(&store, A, "large", "1", 2);
+    assert_eq!(unreferenced(&store).len(), 500);
+}
+
+#[test]
+fn a_file_in_another_sources_directory_is_not_lost_sight_of() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let mut odd = package("odd", "1");
+    odd.entry.files = vec![file("pool/main/e/elsewhere/odd_1.deb"), file("odd.deb")];
+    let mut txn = store.begin();
+    txn.put(&index_id(A), odd.clone());
+    txn.commit(&at(1)).unwrap();
+    for file in &odd.entry.files {
+        assert_eq!(store.references(&file.path).unwrap().len(), 1, "{}", file.path);
+    }
+    assert_eq!(store.by_source(&odd.entry.source).unwrap().len(), 1);
+    let elsewhere = SourceName::new("elsewhere").unwrap();
+    assert_eq!(store.by_source(&elsewhere).unwrap(), []);
+}
+
+#[test]
+fn file_lists_and_published_records_come_back() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let deb = Sha256::of(b"deb");
+    assert_eq!(archive.database().file_list(&deb).unwrap(), None);
+    guard
+        .put_file_list(&deb, &[b"usr/b".to_vec(), b"etc/\xff a".to_vec(), b"usr/b".to_vec()])
+        .unwrap();
+    let sorted = Some(vec![b"etc/\xff a".to_vec(), b"usr/b".to_vec()]);
+    assert_eq!(archive.database().file_list(&deb).unwrap(), sorted);
+    assert_eq!(archive.database().file_list(&deb).unwrap(), sorted);
+    guard.put_file_list(&deb, &[]).unwrap();
+    assert_eq!(archive.database().file_list(&deb).unwrap(), Some(vec![]));
+
+    let codename = Codename::new("stable/updates").unwrap();
+    guard.set_published(&codename, b"record", &[]).unwrap();
+    assert_eq!(
+        archive.database().published(&codename).unwrap().as_deref(),
+        Some(&b"record"[..])
+    );
+    guard.forget_published(&codename).unwrap();
+    assert_eq!(archive.database().published(&codename).unwrap(), None);
+}
+
+#[test]
+fn a_torn_file_list_is_not_known() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let deb = Sha256::of(b"deb");
+    guard.put_file_list(&deb, &[b"usr/b".to_vec()]).unwrap();
+    let path = records::file_list_path(&archive.path(), &deb);
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::remove_file(&path).unwrap();
+        fsio::write_new(&path, &whole[..length]).unwrap();
+        assert_eq!(archive.database().file_list(&deb).unwrap(), None, "{length} bytes");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn references_are_those_of_the_indexes_whatever_was_done(
+        steps in proptest::collection::vec(
+            (proptest::collection::vec((0..3_usize, 0..6_u8, 1..3_u8, any::<bool>()), 1..6), any::<bool>()),
+            1..8,
+        )
+    ) {
+        let archive = Archive::new();
+        let guard = archive.guard();
+        let mut store = guard.open().unwrap();
+        let mut listed = BTreeSet::new();
+        let mut paths = BTreeSet::new();
+        for (number, (edits, is_reopened)) in steps.into_iter().enumerate() {
+            if is_reopened {
+                drop(store);
+                store = guard.open().unwrap();
+            }
+            let mut txn = store.begin();
+            for (head, name, version, is_put) in edits {
+                let (name, version) = (format!("p{name}"), version.to_string());
+                let package = package(&name, &version);
+                let path = package.entry.files[0].path.clone();
+                let entry = (head, name, version, path.clone());
+                let index = [A, B].get(head).map(|index| index_id(index));
+                let codename = Codename::new("a").unwrap();
+                let track = track(package.entry.source.as_str(), &entry.2, &[path.as_str()]);
+                match (index, is_put) {
+                    (Some(index), true) => txn.put(&index, package),
+                    (Some(index), false) => txn.remove(&index, &package.entry.name, &package.entry.version),
+                    (None, true) => txn.put_track(&codename, track),
+                    (None, false) => txn.remove_track(&codename, &track.source, &track.version),
+                }
+                if is_put {
+                    listed.insert(entry);
+                    paths.insert(path);
+                } else {
+                    listed.remove(&entry);
+                }
+            }
+            txn.commit(&at(number as i64)).unwrap();
+            let known: BTreeSet<_> = store.pool_files().unwrap().into_iter().map(|(path, _)| path).collect();
+            prop_assert!(known.is_subset(&paths));
+            for path in known {
+                let references = listed.iter().filter(|entry| entry.3 == path).count();
+                prop_assert_eq!(store.references(&path).unwrap().len(), references);
+                let record = store.pool_file(&path).unwrap().unwrap();
+                prop_assert_eq!(record.unreferenced_since.is_none(), references > 0);
+            }
+            let names = store.snapshot().unwrap().entries(&index_id(A)).unwrap().len();
+            prop_assert_eq!(names, listed.iter().filter(|entry| entry.0 == 0).count());
+        }
+        prop_assert!(guard.take_repairs().is_empty());
+    }
+}
+
+#[test]
+fn garbage_is_what_nothing_names() {
+    const LATER: i64 = 1 << 40;
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    put(&store, A, &[("zsh", "1")], 20);
+    let item = blocks::Item {
+        key: b"usr/bin/x".to_vec(),
+        meta: vec![],
+        text: b"usr/bin/x shells/bash\n".to_vec(),
+    };
+    let contents = store.objects().build_index([Ok(item)].into_iter()).unwrap().unwrap();
+    guard
+        .set_published(&Codename::new("a").unwrap(), b"", &[contents])
+        .unwrap();
+    guard.put_file_list(&Sha256::of(b"no deb"), &[]).unwrap();
+    let deb = package("bash", "1").entry.files[0].content.digests.sha256;
+    guard.put_file_list(&deb, &[]).unwrap();
+    assert_eq!(object_files(&archive).len(), 6);
+
+    let nothing = store.collect_objects(0, 15).unwrap();
+    assert_eq!(nothing, Collected::default(), "all files are young");
+    let none_old = store.collect_objects(LATER, 15).unwrap();
+    assert_eq!(
+        (none_old.objects, none_old.file_lists),
+        (0, 1),
+        "the second change names the state before it"
+    );
+    let collected = store.collect_objects(LATER, 30).unwrap();
+    assert_eq!((collected.objects, collected.file_lists), (2, 0));
+    assert_eq!(archive.names(A), ["bash 1", "zsh 1"]);
+    assert_eq!(store.objects().root(contents).unwrap().count(), 1);
+    assert_eq!(archive.database().file_list(&deb).unwrap(), Some(vec![]));
+    assert!(
+        store.collect_objects(LATER, 0).is_ok(),
+        "a state that is gone is no error"
+    );
+    guard.forget_published(&Codename::new("a").unwrap()).unwrap();
+    assert_eq!(store.collect_objects(LATER, 30).unwrap().objects, 2);
+}
+
+fn dump(archive: &Archive) -> Vec<u8> {
+    let mut text = Vec::new();
+    archive.database().snapshot().unwrap().dump(&mut text).unwrap();
+    text
+}
+
+fn load(archive: &Archive, text: &[u8]) -> Result<Commit> {
+    archive.guard().open().unwrap().load(&mut &*text, &at(1))
+}
+
+#[test]
+fn a_dump_is_loaded_to_the_same_state() {
+    let (archive, _) = two_changes();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let mut txn = store.begin();
+    let mut source = package("hello", "1:2.0-1");
+    source.entry.files.push(file("pool/main/h/hello/hello_2.0.orig.tar.xz"));
+    source.text = b"Package: hello\nDump-Files:\n x\nX-Latin: caf\xe9\n\n".to_vec();
+    txn.put(&index_id("a|main|source"), source);
+    txn.put(&index_id("u|a|vendor/hp|i386"), package("inst", "1"));
+    txn.commit(&at(30)).unwrap();
+    drop((store, guard));
+
+    let text = dump(&archive);
+    let copy = Archive::new();
+    assert_eq!(load(&copy, &text).unwrap().sequence, Some(1));
+    let (ours, theirs) = (
+        archive.database().snapshot().unwrap(),
+        copy.database().snapshot().unwrap(),
+    );
+    assert_eq!(ours.heads(), theirs.heads());
+    let codename = Codename::new("a").unwrap();
+    assert_eq!(ours.tracks(&codename).unwrap(), theirs.tracks(&codename).unwrap());
+    assert_eq!(dump(&copy), text);
+    assert!(matches!(load(&copy, &text), Err(Error::NotEmpty)));
+}
+
+#[test]
+fn a_dump_that_is_cut_off_or_changed_is_refused() {
+    let (archive, _) = two_changes();
+    let text = dump(&archive);
+    let copy = Archive::new();
+    for length in 0..text.len() - 1 {
+        if length % 7 == 0 || text[..length].ends_with(b"\n") {
+            assert!(load(&copy, &text[..length]).is_err(), "{length} bytes");
+        }
+    }
+    let text = String::from_utf8(text).unwrap();
+    for (from, to, problem) in [
+        ("Format: 1", "Format: 2", "line 1 of the dump: must start with"),
+        (
+            "Architecture: amd64",
+            "Architecture: all",
+            "line 6 of the dump: invalid architecture `all`",
+        ),
+        (
+            "Dump-Source",
+            "Dump-Origin",
+            "line 8 of the dump: must be the field `Dump-Source`",
+        ),
+        (" pool/", " /pool/", "line 10 of the dump: invalid path"),
+        (
+            "sha256:",
+            "sha255:",
+            "line 10 of the dump: `sha255` is no kind of digest",
+        ),
+        ("Stanzas: 3", "Stanzas: 4", "3 stanzas are before this line"),
+    ] {
+        assert!(text.contains(from), "{text}");
+        let error = load(&copy, text.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    assert!(copy.database().snapshot().unwrap().heads().is_empty());
+}
+
+#[test]
+fn items_out_of_order_make_no_index() {
+    let objects = Objects::at(tempfile::tempdir().unwrap().path());
+    let item = |key: &str| {
+        let (meta, text) = (vec![], b"x".to_vec());
+        Ok(blocks::Item {
+            key: key.into(),
+            meta,
+            text,
+        })
+    };
+    // `g190` starts a block, so both the order in a block and that of blocks is seen
+    for keys in [["b", "a"], ["g190", "a"], ["z", "g190"], ["a", "a"]] {
+        assert!(objects.build_index(keys.into_iter().map(item)).is_err(), "{keys:?}");
     }
 }

@@ -128,9 +128,10 @@ impl Changes {
             .split_ascii_whitespace()
             .map(upload_architecture)
             .collect::<Result<_, _>>()?;
+        // only Files has the sections and priorities
+        required(&stanza, "Files", WHAT)?;
         let mut files = Vec::new();
         for (file, columns) in read_lists(&stanza, 2, WHAT)? {
-            // without a Files field the columns are missing
             let column = |at: usize| columns.get(at).copied().filter(|word| *word != "-");
             let section = column(0).map(Section::new).transpose()?;
             files.push(ChangesFile {

@@ -25,8 +25,8 @@ use crate::store::{Snapshot, Store};
 use super::archive::Archive;
 use super::notify::{AcceptedChanges, Cause};
 use super::plan::{Addition, Decision, ExtraTrackedFile, NewFile, Plan, Planned};
-use super::session::{Outcome, Session, Told, refuse_other_content, versions_there};
-use super::{Error, Result, with_causes};
+use super::session::{Outcome, Session, Told, refuse_other_content};
+use super::{Error, Result, archiving, with_causes};
 
 pub use binary::include_binaries;
 pub use source::include_sources;
@@ -198,6 +198,23 @@ impl<'a> Batch<'a> {
             .ok_or_else(|| no_index(format!("it has no component for a {package_type}")))
     }
 
+    /// What is to come in is not what an option restricts the command to.
+    fn left_out(&self, option: &str, what: &str) -> Error {
+        Error::NoIndex {
+            file: self.file.display().to_string(),
+            codename: self.distribution.codename.clone(),
+            reason: format!("{option} leaves out `{what}`"),
+        }
+    }
+
+    /// Refuses a type of package that `-T` leaves out.
+    fn check_type(&self, package_type: PackageType) -> Result<()> {
+        if self.archive.settings.restriction.admits_type(package_type) {
+            return Ok(());
+        }
+        Err(self.left_out("-T", package_type.as_str()))
+    }
+
     /// The indexes that list a binary package of this architecture.
     fn binary_indexes(
         &self,
@@ -217,6 +234,10 @@ impl<'a> Batch<'a> {
                 .collect(),
             PackageArchitecture::Only(only) => ours.filter(|ours| *ours == only).collect(),
         };
+        let is_admitted = |architecture: &&Architecture| restriction.admits_architecture(architecture.as_str());
+        if !wanted.is_empty() && !wanted.iter().any(is_admitted) {
+            return Err(self.left_out("-A", &architecture.to_string()));
+        }
         if wanted.is_empty() {
             return Err(Error::UnknownArchitecture {
                 architecture: architecture.to_string(),
@@ -241,21 +262,31 @@ impl<'a> Batch<'a> {
             self.directory = Some(ArchivePath::new(first.path.directory())?);
         }
         let entry = &package.entry;
-        let rule = (Addition::Include, self.distribution.limit);
         let (mut taken, mut there) = (Vec::new(), Vec::new());
         for index in indexes {
-            let find = || versions_there(&self.snapshot, index, &entry.name);
-            match self.planned.add(index, package.clone(), rule, find)? {
+            let wanted = (index, package.clone());
+            let decision = archiving::add(
+                &self.archive.conf,
+                &self.snapshot,
+                &mut self.planned,
+                wanted,
+                Addition::Include,
+            )?;
+            let has = match decision {
                 Decision::Planned { .. } => {
                     taken.push(index.to_string());
                     self.files.push(self.file.clone());
+                    continue;
                 }
-                Decision::AlreadyThere => there.push(index.to_string()),
-                Decision::Skipped { has } if has == entry.version => there.push(index.to_string()),
-                Decision::Skipped { has } | Decision::WouldDowngrade { has } => self.archive.reporter.note(&format!(
-                    "Skipping inclusion of '{}' '{}' in '{index}', as it has already '{has}'.",
-                    entry.name, entry.version
-                )),
+                Decision::AlreadyThere => entry.version.clone(),
+                Decision::Skipped { has } | Decision::WouldDowngrade { has } => has,
+            };
+            self.archive.reporter.note(&format!(
+                "Skipping inclusion of '{}' '{}' in '{index}', as it has already '{has}'.",
+                entry.name, entry.version
+            ));
+            if has == entry.version {
+                there.push(index.to_string());
             }
         }
         for (indexes, what) in [(&taken, "added to"), (&there, "already in")] {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::overrides::Replacement;
-use crate::conf::uploaders;
 use crate::ingest::source::{Classification, IncomingPart, check_parts, classify, packaging_file, receive_parts};
 use crate::ingest::{IncomingControl, Limits, SpooledFile};
 use crate::model::package::{FileName, ListedFile, Listing, sources_stanza};
@@ -37,12 +36,7 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
             source,
         })?;
         let parts = receive_parts(&intake, &control, crate::fsio::parent(file))?;
-        Ok(IncomingSource {
-            dsc,
-            control,
-            parts,
-            signers: read.signatures,
-        })
+        Ok(IncomingSource { dsc, control, parts })
     })?;
     let store = session.open()?;
     let mut batch = Batch::new(archive, distribution, &store)?;
@@ -50,12 +44,7 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
     take_all(archive, files, |file| match incoming.next() {
         Some(source) => {
             batch.begin_file(file);
-            let facts = uploaders::Upload {
-                source: source.control.source.to_string(),
-                architectures: vec!["source".into()],
-                ..uploaders::Upload::default()
-            };
-            batch.check_uploader(&source.dsc.file.origin, facts, &source.signers)?;
+            batch.check_type(PackageType::Dsc)?;
             batch.add_source(source, Columns::default())
         }
         None => Ok(()),
@@ -70,7 +59,6 @@ pub(super) struct IncomingSource {
     pub dsc: IncomingControl,
     pub control: SourceControl,
     pub parts: Vec<IncomingPart>,
-    pub signers: Vec<crate::pgp::SignatureInfo>,
 }
 
 impl Batch<'_> {
@@ -98,33 +86,12 @@ impl Batch<'_> {
             kind: IndexKind::Source,
         };
 
-        let path = directory.join(&control.file_name())?;
-        let mut files = vec![PoolFile {
-            path: path.clone(),
-            content: dsc.file.content,
-        }];
-        let mut arrived = vec![Arrived {
-            path,
+        let dsc = Arrived {
+            path: directory.join(&control.file_name())?,
             file: dsc.file,
             file_list: None,
-        }];
-        for part in parts {
-            let path = directory.join(part.listed.name.as_str())?;
-            match part.file {
-                Some(file) => {
-                    files.push(PoolFile {
-                        path: path.clone(),
-                        content: file.content,
-                    });
-                    arrived.push(Arrived {
-                        path,
-                        file,
-                        file_list: None,
-                    });
-                }
-                None => files.push(self.in_pool(path, &part.listed)?),
-            }
-        }
+        };
+        let (files, arrived) = self.source_files(&directory, dsc, parts)?;
         let overrides = replaced.map(Replacement::changes).unwrap_or_default();
         let listing = Listing {
             section: &section,
@@ -143,6 +110,32 @@ impl Batch<'_> {
             files,
         };
         self.place(&[index], &ListedPackage { entry, text }, arrived)
+    }
+
+    /// The files of a source package, the .dsc first, and those of them that came in.
+    fn source_files(
+        &self,
+        directory: &ArchivePath,
+        dsc: Arrived,
+        parts: Vec<IncomingPart>,
+    ) -> Result<(Vec<PoolFile>, Vec<Arrived>)> {
+        let mut files = vec![dsc.pool_file()];
+        let mut arrived = vec![dsc];
+        for part in parts {
+            let path = directory.join(part.listed.name.as_str())?;
+            let Some(file) = part.file else {
+                files.push(self.in_pool(path, &part.listed)?);
+                continue;
+            };
+            let part = Arrived {
+                path,
+                file,
+                file_list: None,
+            };
+            files.push(part.pool_file());
+            arrived.push(part);
+        }
+        Ok((files, arrived))
     }
 
     /// What the .changes, the .dsc, or else the source's own debian/control says; opened only where nothing else does.

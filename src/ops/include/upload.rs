@@ -7,7 +7,7 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Ignore, uploaders};
 use crate::fsio;
 use crate::ingest::changes::{Received, Violation, check_deb, check_dsc, check_listing, receive};
-use crate::ingest::{IncomingControl, IncomingDeb, Intake, SpooledFile};
+use crate::ingest::{self, IncomingControl, IncomingDeb, Intake, SpooledFile};
 use crate::model::package::{ChangesFile, FileKind, FileName};
 use crate::model::{
     ArchivePath, Changes, ErrorKind, PackageArchitecture, PackageType, SourceControl, TrackedFile, TrackedKind,
@@ -102,15 +102,7 @@ impl Upload {
         let mut descriptions = Vec::new();
         let mut parts: BTreeMap<FileName, (ChangesFile, SpooledFile)> = BTreeMap::new();
         for listed in &self.changes.files {
-            let received = receive(intake, listed, directory).map_err(|error| {
-                if error.is_not_found() {
-                    return Error::MissingListed {
-                        file: listed.name.to_string(),
-                        changes: origin.clone(),
-                    };
-                }
-                error.into()
-            })?;
+            let received = receive(intake, listed, directory).map_err(|error| missing_or(error, &origin, listed))?;
             match received {
                 Received::Deb(deb) => {
                     violations.extend(check_deb(&self.changes, listed, &deb.control));
@@ -145,15 +137,7 @@ impl Upload {
             }
             let parts = parts_of(archive, intake, &control, &mut brought, directory)?;
             if restriction.admits_architecture("source") && restriction.admits_type(PackageType::Dsc) {
-                self.source = Some((
-                    listed,
-                    IncomingSource {
-                        dsc,
-                        control,
-                        parts,
-                        signers: read.signatures,
-                    },
-                ));
+                self.source = Some((listed, IncomingSource { dsc, control, parts }));
             }
         }
         self.others = parts.into_values().collect();
@@ -197,6 +181,18 @@ impl Upload {
             byhand_sections: sections(true),
             ..uploaders::Upload::default()
         }
+    }
+}
+
+/// That a listed file is not there, or whatever else is wrong with it.
+fn missing_or(error: ingest::Error, changes: &Path, listed: &ChangesFile) -> Error {
+    if error.is_not_found() {
+        Error::MissingListed {
+            changes: changes.to_owned(),
+            file: listed.name.to_string(),
+        }
+    } else {
+        error.into()
     }
 }
 
@@ -276,6 +272,10 @@ impl Batch<'_> {
             others,
             ..
         } = upload;
+        let is_package = |file: &ChangesFile| matches!(file.kind, FileKind::Deb | FileKind::Udeb | FileKind::Dsc);
+        if binaries.is_empty() && source.is_none() && changes.files.iter().any(is_package) {
+            return Err(self.left_out("-A or -T", "all of its packages"));
+        }
         for (listed, deb) in binaries {
             let columns = Columns {
                 section: listed.section.as_ref(),

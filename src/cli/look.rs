@@ -1,0 +1,72 @@
+//! The commands that only read: from the parsed command to the answer.
+
+use crate::conf::Formula;
+use crate::model::PackageName;
+use crate::ops::Archive;
+use crate::ops::query::{self, ListRow, Selection};
+
+use super::command::Command;
+use super::run::Done;
+use super::{Error, answer};
+
+/// Runs `list` and its relatives.
+pub fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
+    match command {
+        Command::List(arguments) => {
+            let selection = arguments.name.map_or(Selection::All, Selection::Name);
+            list(archive, &arguments.distribution, &selection, json)
+        }
+        Command::ListMatched(arguments) => list(
+            archive,
+            &arguments.distribution,
+            &Selection::Matching(arguments.glob),
+            json,
+        ),
+        Command::ListFilter(arguments) => list(archive, &arguments.distribution, &formula(&arguments.formula)?, json),
+        Command::Ls(arguments) => ls(archive, &arguments.name, false, json),
+        Command::LsByComponent(arguments) => ls(archive, &arguments.name, true, json),
+        Command::Show(arguments) => {
+            let shown = query::show(archive, &arguments.name, &arguments.distributions)?;
+            answer::rows(&shown, json)?;
+            Ok(Done::something_if(!shown.is_empty()))
+        }
+        _ => Ok(Done::Nothing),
+    }
+}
+
+fn list(archive: &Archive<'_>, name: &str, selection: &Selection, json: bool) -> Result<Done, Error> {
+    let found = query::list(archive, name, selection)?;
+    if json {
+        answer::json(&found.iter().map(ListRow::from).collect::<Vec<_>>())?;
+    } else {
+        answer::text(&query::format_list(archive, &found)?)?;
+    }
+    Ok(Done::something_if(!found.is_empty()))
+}
+
+fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool) -> Result<Done, Error> {
+    let snapshot = archive.snapshot()?;
+    let distributions = &archive.conf.distributions;
+    let rows = query::ls(
+        &snapshot,
+        distributions,
+        &archive.settings.restriction,
+        name,
+        by_component,
+    )?;
+    if json {
+        answer::json(&rows)?;
+    } else {
+        answer::text(&query::format_ls(&rows))?;
+    }
+    Ok(Done::something_if(!rows.is_empty()))
+}
+
+/// A formula of the command line.
+pub fn formula(text: &str) -> Result<Selection, Error> {
+    let formula = Formula::parse(text).map_err(|error| Error::Usage {
+        problem: error.to_string(),
+        hint: None,
+    })?;
+    Ok(Selection::Fulfilling(formula))
+}

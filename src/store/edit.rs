@@ -1,0 +1,394 @@
+//! Building, editing and comparing block indexes. Pure: blocks come from a [`BlockStore`] and go to one.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::blocks::{BLOCK_LEVEL, Block, BlockId, BlockRef, Item, ItemRef, Root, Row, cut_level, group};
+
+/// Where blocks are kept.
+pub trait BlockStore {
+    /// Why a block cannot be had or kept.
+    type Error;
+    /// The block of that name.
+    ///
+    /// # Errors
+    /// It is not there, or not what its name says.
+    fn load(&self, id: &BlockId) -> Result<Block, Self::Error>;
+    /// Keeps a block under its name.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn save(&self, block: &Block) -> Result<BlockId, Self::Error>;
+    /// The [`cut_level`] that starts a block of the indexes kept here, always the same for the same index.
+    fn block_level(&self) -> u32 {
+        BLOCK_LEVEL
+    }
+}
+
+/// Cuts items, fed in key order, into blocks; blocks that are known whole are passed through.
+struct Cutter<'s, S> {
+    store: &'s S,
+    done: Vec<BlockRef>,
+    open: Block,
+    last_group: Option<Vec<u8>>,
+}
+
+impl<'s, S: BlockStore> Cutter<'s, S> {
+    fn new(store: &'s S) -> Self {
+        Self {
+            store,
+            done: Vec::new(),
+            open: Block::default(),
+            last_group: None,
+        }
+    }
+
+    fn finish(mut self) -> Result<Root, S::Error> {
+        self.close()?;
+        Ok(Root::new(self.done))
+    }
+
+    fn feed(&mut self, item: ItemRef<'_>) -> Result<(), S::Error> {
+        let group = group(item.key);
+        let is_new_group = self.last_group.as_deref() != Some(group);
+        if is_new_group && cut_level(group) >= self.store.block_level() {
+            self.close()?;
+        } else if self.open.rows().is_empty()
+            && let Some(last) = self.done.pop()
+        {
+            // the item belongs to a block that was passed through
+            self.open = self.store.load(&last.block)?;
+        }
+        if is_new_group {
+            self.last_group = Some(group.to_vec());
+        }
+        self.open.push(item);
+        Ok(())
+    }
+
+    fn feed_new(&mut self, item: Option<&Item>) -> Result<(), S::Error> {
+        item.map_or(Ok(()), |item| self.feed(item.view()))
+    }
+
+    fn close(&mut self) -> Result<(), S::Error> {
+        let Some(first) = self.open.rows().first() else {
+            return Ok(());
+        };
+        self.done.push(BlockRef {
+            first_key: first.key.clone(),
+            block: self.store.save(&self.open)?,
+            text_bytes: self.open.text().len() as u64,
+            count: u32::try_from(self.open.rows().len()).unwrap_or(u32::MAX),
+        });
+        self.open = Block::default();
+        Ok(())
+    }
+
+    fn pass(&mut self, block: &BlockRef) -> Result<(), S::Error> {
+        self.close()?;
+        self.last_group = None;
+        self.done.push(block.clone());
+        Ok(())
+    }
+}
+
+/// The root of items that come in ascending key order, their blocks saved.
+///
+/// # Errors
+/// What the items' source or the store fails with.
+pub fn build<S: BlockStore>(store: &S, items: impl Iterator<Item = Result<Item, S::Error>>) -> Result<Root, S::Error> {
+    let mut cutter = Cutter::new(store);
+    for item in items {
+        let item = item?;
+        cutter.feed(item.view())?;
+    }
+    cutter.finish()
+}
+
+/// The root after edits, each a key with its new item or `None` to remove it. Loads and saves only the blocks that the
+/// keys fall in, and their neighbours where a cut comes or goes.
+///
+/// # Errors
+/// What the store fails with.
+pub fn edit<S: BlockStore>(store: &S, root: &Root, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> Result<Root, S::Error> {
+    let mut cutter = Cutter::new(store);
+    let mut edits = edits.iter().peekable();
+    for (at, block) in root.blocks().iter().enumerate() {
+        let next_key = root.blocks().get(at + 1).map(|next| next.first_key.as_slice());
+        let is_before_next = |key: &[u8]| next_key.is_none_or(|next| key < next);
+        let is_edited = edits.peek().is_some_and(|(key, _)| is_before_next(key));
+        // a version put before all others of a package that starts a block takes the start from them
+        let loses_start = cutter.last_group.as_deref() == Some(group(&block.first_key));
+        if !is_edited && !loses_start {
+            cutter.pass(block)?;
+            continue;
+        }
+        let loaded = store.load(&block.block)?;
+        for item in loaded.items() {
+            while let Some((_, new)) = edits.next_if(|(key, _)| key.as_slice() < item.key) {
+                cutter.feed_new(new.as_ref())?;
+            }
+            match edits.next_if(|(key, _)| key.as_slice() == item.key) {
+                Some((_, new)) => cutter.feed_new(new.as_ref())?,
+                None => cutter.feed(item)?,
+            }
+        }
+        while let Some((_, new)) = edits.next_if(|(key, _)| is_before_next(key)) {
+            cutter.feed_new(new.as_ref())?;
+        }
+    }
+    for (_, new) in edits {
+        cutter.feed_new(new.as_ref())?;
+    }
+    cutter.finish()
+}
+
+/// What became of one key between two states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// The key is new.
+    Added(ItemRef<'a>),
+    /// The key is gone.
+    Removed(ItemRef<'a>),
+    /// The key has another value or text.
+    Replaced {
+        /// What it was.
+        old: ItemRef<'a>,
+        /// What it is.
+        new: ItemRef<'a>,
+    },
+}
+
+/// Calls `each` for every key whose item differs, in key order. Blocks that both states have are not read.
+///
+/// # Errors
+/// What the store or `each` fails with.
+pub fn diff<S: BlockStore>(
+    store: &S,
+    old: &Root,
+    new: &Root,
+    mut each: impl FnMut(Change<'_>) -> Result<(), S::Error>,
+) -> Result<(), S::Error> {
+    let ids = |root: &Root| -> BTreeSet<BlockId> { root.blocks().iter().map(|at| at.block).collect() };
+    let (old_ids, new_ids) = (ids(old), ids(new));
+    let mut old_side = Side::new(store, old, &new_ids);
+    let mut new_side = Side::new(store, new, &old_ids);
+    loop {
+        old_side.fill()?;
+        new_side.fill()?;
+        let order = match (old_side.item(), new_side.item()) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(ours), Some(theirs)) => ours.key.cmp(theirs.key),
+        };
+        match (order, old_side.item(), new_side.item()) {
+            (Ordering::Less, Some(item), _) => each(Change::Removed(item))?,
+            (Ordering::Greater, _, Some(item)) => each(Change::Added(item))?,
+            (_, Some(old), Some(new)) if old != new => each(Change::Replaced { old, new })?,
+            _ => {}
+        }
+        if order != Ordering::Greater {
+            old_side.advance();
+        }
+        if order != Ordering::Less {
+            new_side.advance();
+        }
+    }
+}
+
+/// One state in a comparison: its items, less those in blocks that the other has too.
+struct Side<'s, S> {
+    store: &'s S,
+    blocks: Vec<BlockId>,
+    loaded: Block,
+    row: usize,
+    text_start: usize,
+}
+
+impl<'s, S: BlockStore> Side<'s, S> {
+    fn new(store: &'s S, root: &Root, shared: &BTreeSet<BlockId>) -> Self {
+        let own = root.blocks().iter().rev().map(|at| at.block);
+        Self {
+            store,
+            blocks: own.filter(|id| !shared.contains(id)).collect(),
+            loaded: Block::default(),
+            row: 0,
+            text_start: 0,
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), S::Error> {
+        while self.row >= self.loaded.rows().len()
+            && let Some(next) = self.blocks.pop()
+        {
+            self.loaded = self.store.load(&next)?;
+            (self.row, self.text_start) = (0, 0);
+        }
+        Ok(())
+    }
+
+    fn item(&self) -> Option<ItemRef<'_>> {
+        let row = self.loaded.rows().get(self.row)?;
+        Some(ItemRef {
+            key: &row.key,
+            meta: &row.meta,
+            text: self.loaded.text().get(self.text_start..self.text_end(row))?,
+        })
+    }
+
+    fn text_end(&self, row: &Row) -> usize {
+        usize::try_from(row.text_bytes).map_or(usize::MAX, |length| self.text_start.saturating_add(length))
+    }
+
+    fn advance(&mut self) {
+        if let Some(row) = self.loaded.rows().get(self.row) {
+            self.text_start = self.text_end(row);
+        }
+        self.row += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Sha256;
+    use crate::store::blocks::encode_rows;
+
+    #[derive(Default)]
+    struct Memory {
+        blocks: RefCell<BTreeMap<BlockId, Block>>,
+        loads: RefCell<usize>,
+    }
+
+    impl BlockStore for Memory {
+        type Error = Infallible;
+
+        fn load(&self, id: &BlockId) -> Result<Block, Infallible> {
+            *self.loads.borrow_mut() += 1;
+            Ok(self.blocks.borrow()[id].clone())
+        }
+
+        fn save(&self, block: &Block) -> Result<BlockId, Infallible> {
+            let table = Sha256::of(&encode_rows(block.rows()).unwrap());
+            let id = BlockId(Sha256::of(format!("{table}{}", Sha256::of(block.text())).as_bytes()));
+            self.blocks.borrow_mut().insert(id, block.clone());
+            Ok(id)
+        }
+    }
+
+    type Items = BTreeMap<Vec<u8>, Item>;
+
+    fn item(group: u16, version: u8, value: u8) -> Item {
+        Item {
+            key: format!("g{group}\0{version}").into_bytes(),
+            meta: vec![value],
+            text: format!("text {value}").into_bytes(),
+        }
+    }
+
+    fn root_of(store: &Memory, items: &Items) -> Root {
+        build(store, items.values().cloned().map(Ok)).unwrap()
+    }
+
+    fn changes(store: &Memory, old: &Root, new: &Root) -> BTreeMap<Vec<u8>, Option<Item>> {
+        let mut edits = BTreeMap::new();
+        let own = |item: ItemRef<'_>| Item {
+            key: item.key.into(),
+            meta: item.meta.into(),
+            text: item.text.into(),
+        };
+        diff(store, old, new, |change| {
+            let (key, new) = match change {
+                Change::Removed(old) => (old.key, None),
+                Change::Added(new) | Change::Replaced { new, .. } => (new.key, Some(own(new))),
+            };
+            assert!(edits.insert(key.to_vec(), new).is_none(), "a key comes twice");
+            Ok(())
+        })
+        .unwrap();
+        edits
+    }
+
+    /// Groups that cut are one in 64; a test of few items needs more of them.
+    fn groups() -> impl Strategy<Value = u16> {
+        let (cutting, other): (Vec<u16>, Vec<u16>) =
+            (0..3000).partition(|group| cut_level(format!("g{group}").as_bytes()) >= BLOCK_LEVEL);
+        prop_oneof![
+            proptest::sample::select(cutting[..12].to_vec()),
+            proptest::sample::select(other[..40].to_vec())
+        ]
+    }
+
+    fn edit_steps() -> impl Strategy<Value = Vec<Vec<(u16, u8, Option<u8>)>>> {
+        let one = (groups(), 0..4_u8, proptest::option::weighted(0.6, 0..3_u8));
+        proptest::collection::vec(proptest::collection::vec(one, 0..25), 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn any_edits_give_the_root_of_building_anew(steps in edit_steps()) {
+            let store = Memory::default();
+            let mut items = Items::new();
+            let mut root = Root::default();
+            for step in steps {
+                let mut edits = BTreeMap::new();
+                for (group, version, value) in step {
+                    let key = item(group, version, 0).key;
+                    let new = value.map(|value| item(group, version, value));
+                    match &new {
+                        Some(new) => drop(items.insert(key.clone(), new.clone())),
+                        None => drop(items.remove(&key)),
+                    }
+                    edits.insert(key, new);
+                }
+                let next = edit(&store, &root, &edits).unwrap();
+                prop_assert_eq!(&next, &root_of(&store, &items));
+                let difference = changes(&store, &root, &next);
+                prop_assert!(difference.keys().all(|key| edits.contains_key(key)));
+                prop_assert_eq!(&edit(&store, &root, &difference).unwrap(), &next);
+                prop_assert_eq!(Root::decode(&next.encode().unwrap()).unwrap(), next.clone());
+                root = next;
+            }
+            for key in items.keys() {
+                let of_group = |other: &[u8]| group(other) == group(key);
+                let at = root.block_of_group(group(key)).unwrap();
+                let found = store.load(&at.block).unwrap();
+                let found: Vec<&[u8]> = found.items().map(|item| item.key).filter(|key| of_group(key)).collect();
+                let wanted: Vec<&[u8]> = items.keys().map(Vec::as_slice).filter(|key| of_group(key)).collect();
+                prop_assert_eq!(found, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn one_edit_touches_one_block_of_many() {
+        let store = Memory::default();
+        let items: Items = (0..5000)
+            .map(|group| item(group, 1, 0))
+            .map(|item| (item.key.clone(), item))
+            .collect();
+        let root = root_of(&store, &items);
+        let blocks = root.blocks().len();
+        assert!((40..160).contains(&blocks), "{blocks} blocks of about 64 items");
+        assert_eq!(root.count(), 5000);
+
+        let saved = store.blocks.borrow().len();
+        let new = item(2500, 1, 9);
+        let edits = BTreeMap::from([(new.key.clone(), Some(new.clone()))]);
+        let next = edit(&store, &root, &edits).unwrap();
+        assert_eq!(*store.loads.borrow(), 1);
+        assert_eq!(store.blocks.borrow().len(), saved + 1);
+
+        *store.loads.borrow_mut() = 0;
+        let block = next.block_of(&new.key).unwrap();
+        assert_eq!(store.load(&block.block).unwrap().find(&new.key), Some(new.view()));
+        assert_eq!(changes(&store, &root, &next).len(), 1);
+        assert_eq!(*store.loads.borrow(), 3);
+    }
+}
