@@ -274,7 +274,7 @@ impl Trial {
         let _ = env.finish(&mut traced(&env, &["-o", &log, "-e", &calls], &args)).ok();
         let after = seen(&env)?;
         assert!(before != after || name == "export", "{name} did nothing");
-        assert_eq!(temporary(&env)?, [PathBuf::new(); 0], "{name}, undisturbed");
+        assert_eq!(temporary(&env)?, Vec::<PathBuf>::new(), "{name}, undisturbed");
         let steps = steps(&std::fs::read_to_string(&trace)?);
         let trial = Self {
             name,
@@ -318,7 +318,7 @@ impl Trial {
         if with_check {
             let checked = env.run(["check"]);
             assert_eq!(checked.status, 0, "{context}: check: {checked}");
-            assert_eq!(temporary(env)?, [PathBuf::new(); 0], "{context}: left after check");
+            assert_eq!(temporary(env)?, Vec::<PathBuf>::new(), "{context}: left after check");
             let healed = seen(env)?;
             left = if healed == *after { Left::After } else { Left::Before };
             if left == Left::Before {
@@ -330,7 +330,7 @@ impl Trial {
             assert_eq!(again.status, 0, "{context}: the same command again: {again}");
             assert_eq!(
                 temporary(env)?,
-                [PathBuf::new(); 0],
+                Vec::<PathBuf>::new(),
                 "{context}: left after it ran again"
             );
         }

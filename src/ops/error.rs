@@ -193,14 +193,6 @@ pub enum Error {
         /// Where it would be in the pool.
         path: ArchivePath,
     },
-    /// A file that a .changes lists is not beside it.
-    #[error("`{changes}` lists `{file}`, but that is not beside it", changes = changes.display())]
-    MissingListed {
-        /// The .changes file.
-        changes: PathBuf,
-        /// The file.
-        file: String,
-    },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]
     AlreadyThere {

@@ -94,7 +94,7 @@ impl Selector<'_> {
         Ok(all)
     }
 
-    /// The packages of sources. Tracking records follow from what becomes of their packages.
+    /// The packages of sources. What tracking keeps of them follows from its mode.
     fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<Vec<Found>> {
         let means = |source: &SourceName, version: &Version| {
             let named = |(name, only): &(SourceName, Option<Version>)| {

@@ -6,13 +6,14 @@ mod binary;
 mod source;
 mod upload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::{Overrides, Replacement};
 use crate::conf::uploaders::{self, Uploaders};
+use crate::fsio;
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
@@ -57,7 +58,42 @@ struct Batch<'a> {
     is_taken: bool,
     /// The file that brought each change so far.
     files: Vec<PathBuf>,
+
+    originals: Originals,
     results: Vec<String>,
+}
+
+/// The files that came in, where they came from: `--delete` removes them.
+#[derive(Debug, Default)]
+struct Originals {
+    /// Those that are in the pool now, or were before.
+    taken: BTreeSet<PathBuf>,
+    /// All.
+    all: BTreeSet<PathBuf>,
+}
+
+impl Originals {
+    fn delete(self, archive: &Archive<'_>) {
+        let unwanted = match archive.settings.options.delete_count() {
+            0 => return,
+            1 => self.taken,
+            _ => self.all,
+        };
+        for path in unwanted {
+            if let Err(error) = fsio::remove_if_there(&path) {
+                archive.reporter.warning(&with_causes(&error));
+            }
+        }
+    }
+}
+
+/// A batch at its end.
+#[derive(Debug)]
+struct Finished {
+    plan: Plan,
+    told: Told,
+    results: Vec<String>,
+    originals: Originals,
 }
 
 /// The override files of a distribution.
@@ -130,6 +166,8 @@ impl<'a> Batch<'a> {
             directory: None,
             is_taken: false,
             files: Vec::new(),
+
+            originals: Originals::default(),
             results: Vec::new(),
         })
     }
@@ -299,6 +337,11 @@ impl<'a> Batch<'a> {
                 ));
             }
         }
+        let origins = || files.iter().map(|arrived| arrived.file.origin.clone());
+        self.originals.all.extend(origins());
+        if !(taken.is_empty() && there.is_empty()) {
+            self.originals.taken.extend(origins());
+        }
         if !taken.is_empty() {
             self.is_taken = true;
             files.into_iter().for_each(|arrived| self.bring(arrived));
@@ -371,8 +414,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The plan, what to tell scripts, and the result lines.
-    fn finish(self, command: &str) -> (Plan, Told, Vec<String>) {
+    fn finish(self, command: &str) -> Finished {
         let plan = Plan {
             changes: self.planned.into_changes(),
             new_files: self.new_files.into_values().collect(),
@@ -383,16 +425,18 @@ impl<'a> Batch<'a> {
             command: command.to_owned(),
             from: None,
         };
-        (
+        let told = Told {
+            looked_at: vec![self.distribution.codename.clone()],
+            cause,
+            files: self.files,
+            accepted: self.accepted,
+        };
+        Finished {
             plan,
-            Told {
-                looked_at: vec![self.distribution.codename.clone()],
-                cause,
-                files: self.files,
-                accepted: self.accepted,
-            },
-            self.results,
-        )
+            told,
+            results: self.results,
+            originals: self.originals,
+        }
     }
 }
 
@@ -429,11 +473,18 @@ fn take_all<T>(archive: &Archive<'_>, files: &[PathBuf], mut take: impl FnMut(&P
 }
 
 /// Carries a batch out and tells the result of each package.
-fn carry_out(session: &Session<'_>, store: Store, (plan, told, results): (Plan, Told, Vec<String>)) -> Result<Outcome> {
+fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<Outcome> {
+    let Finished {
+        plan,
+        told,
+        results,
+        originals,
+    } = finished;
     let archive = session.archive;
     let outcome = session.carry_out(store, plan, &told)?;
     if !archive.settings.dry_run {
         results.iter().for_each(|line| archive.reporter.result(line));
+        originals.delete(archive);
     }
     Ok(outcome)
 }

@@ -310,6 +310,9 @@ impl Batch<'_> {
             file: changes_file.origin.clone(),
             pool_path: None,
         };
+        let beside = fsio::parent(&accepted.file).to_owned();
+        let names = changes.files.iter().map(|listed| beside.join(listed.name.as_str()));
+        self.originals.all.extend(names.chain([accepted.file.clone()]));
         if let Some(tracking) = self.distribution.tracking {
             if tracking.include_changes {
                 let path = directory.join(&pool_name(changes))?;
@@ -348,6 +351,7 @@ impl Batch<'_> {
             file_list: None,
         };
         self.check_content(&arrived.pool_file())?;
+        self.originals.taken.insert(arrived.file.origin.clone());
         self.extra_tracked.push(ExtraTrackedFile {
             codename: self.distribution.codename.clone(),
             source: changes.source.clone(),
