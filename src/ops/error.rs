@@ -185,6 +185,14 @@ pub enum Error {
         #[source]
         source: ingest::source::FormatError,
     },
+    /// A file that a .changes lists is not beside it.
+    #[error("`{file}` is missing, which `{changes}` lists", changes = changes.display())]
+    MissingListed {
+        /// The file.
+        file: String,
+        /// The .changes file.
+        changes: PathBuf,
+    },
     /// A file that a .dsc names is nowhere.
     #[error("`{file}` is missing: it did not come in, and there is no `{path}`")]
     MissingPart {
