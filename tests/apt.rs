@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use support::client::{AptClient, Server, complaints};
 use support::verify::assert_signed;
@@ -43,6 +44,18 @@ impl Archive {
         }
         AptClient::new(&self.env, &self.key, &lines)
     }
+}
+
+/// Waits until the published state is two seconds old. Who gets it before then is given an older date by `aptrepo
+/// serve`, since another state of the same second could follow, and fetches it once more.
+fn settle(env: &TestEnv) -> TestResult {
+    for codename in ["staging", "prod"] {
+        let modified = std::fs::metadata(env.outdir().join(format!("dists/{codename}/InRelease")))?.modified()?;
+        while modified.elapsed().map_or(true, |age| age < Duration::from_secs(2)) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
 }
 
 fn upload(env: &TestEnv, version: &str) -> TestResult {
@@ -115,6 +128,7 @@ fn apt_takes_indexes_by_hash_and_only_those_of_what_changed() -> TestResult {
         return Ok(());
     };
     for server in &archive.servers {
+        settle(&archive.env)?;
         let client = archive.client(server)?;
         let first = client.get(&["update"]).ok().text();
         if !archive.env.tool().is_reprepro {

@@ -734,3 +734,75 @@ fn control_characters_of_a_package_do_not_reach_the_terminal() -> TestResult {
     assert!(!refused.stderr.contains('\u{1b}'), "{refused:?}");
     Ok(())
 }
+
+#[test]
+fn delete_takes_away_what_came_in_and_twice_all_that_was_listed() -> TestResult {
+    let env = TestEnv::new()?;
+    let changes = hello("1.0-1").build(&env.incoming())?;
+    let names = || -> TestResult<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(env.incoming())? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    };
+    let all = names()?;
+    let _ = env
+        .run([
+            "--delete".as_ref(),
+            "include".as_ref(),
+            "other".as_ref(),
+            changes.as_os_str(),
+        ])
+        .refused();
+    assert_eq!(names()?, all, "nothing goes where nothing came in");
+    let _ = env
+        .run([
+            "--delete".as_ref(),
+            "include".as_ref(),
+            "local".as_ref(),
+            changes.as_os_str(),
+        ])
+        .ok();
+    assert_eq!(names()?, ["hello_1.0-1_amd64.changes"]);
+    if ours() {
+        let changes = hello("1.1-1").build(&env.incoming())?;
+        let twice = ["--delete", "--delete", "include", "local"].map(OsStr::new);
+        let _ = env.run(twice.into_iter().chain([changes.as_os_str()])).ok();
+        assert_eq!(names()?, ["hello_1.0-1_amd64.changes"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_endhook_is_told_the_exit_code_and_gives_its_own() -> TestResult {
+    let env = TestEnv::new()?;
+    env.script(
+        "hook",
+        "#!/bin/sh\necho \"$REPREPRO_EXIT_CODE $*\" >\"$REPREPRO_BASE_DIR/told\"\nexit 7\n",
+    )?;
+    let _ = env.run(["--endhook", "hook", "list", "local"]).exits(7);
+    assert_eq!(std::fs::read_to_string(env.base().join("told"))?, "0 list local\n");
+    let _ = env.run(["--endhook", "hook", "list", "elsewhere"]).exits(7);
+    // reprepro tells 0 there
+    let code = if ours() { 249 } else { 0 };
+    assert_eq!(
+        std::fs::read_to_string(env.base().join("told"))?,
+        format!("{code} list elsewhere\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn an_option_without_effect_says_so() -> TestResult {
+    if !ours() {
+        return Ok(());
+    }
+    let env = TestEnv::new()?;
+    let warned = env.run(["--keeptemporaries", "list", "local"]).ok();
+    assert!(warned.stderr.contains("`keeptemporaries` has no effect"), "{warned}");
+    let refused = env.run(["--outhook", "x", "list", "local"]).exits(1);
+    assert!(refused.stderr.contains("not supported yet"), "{refused}");
+    Ok(())
+}

@@ -12,6 +12,8 @@
 //!   `hello_1.1-1_…`) lies in the current directory.
 //! - A block after a line `<!-- test: skip -->` is not run: what needs root or another machine.
 
+#![expect(clippy::disallowed_methods, reason = "test fixtures need no atomic writes")]
+
 mod support;
 
 use std::path::Path;

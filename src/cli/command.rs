@@ -18,6 +18,7 @@ use super::options::GlobalOptions;
     about = "A self-hosted APT repository manager",
     infer_long_args = true,
     disable_help_subcommand = true,
+    disable_help_flag = true,
     disable_version_flag = true,
     subcommand_required = true,
     arg_required_else_help = true
@@ -168,9 +169,9 @@ pub struct Copy {
     pub destination: String,
     /// Where from
     pub source: String,
-    /// The packages
+    /// The packages, `name` or `name=version`
     #[arg(required = true)]
-    pub names: Vec<PackageName>,
+    pub names: Vec<String>,
 }
 
 /// Arguments of `copysrc`.

@@ -7,10 +7,12 @@ mod keys;
 mod look;
 mod options;
 mod run;
+mod syntax;
 mod term;
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::conf;
@@ -38,6 +40,15 @@ pub enum Error {
     /// The server failed.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
+    /// The program of `--endhook` cannot be run.
+    #[error("cannot run the endhook `{hook}`", hook = hook.display())]
+    Hook {
+        /// The program.
+        hook: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The answer cannot be written.
     #[error("cannot write the answer to stdout")]
     Stdout {
@@ -56,7 +67,7 @@ impl Error {
             Self::Serve(error) => exit_code(error.kind()),
             // the reader of a pipe has had enough
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Self::Stdout { .. } => exit_code(crate::model::ErrorKind::General),
+            Self::Stdout { .. } | Self::Hook { .. } => exit_code(crate::model::ErrorKind::General),
         }
     }
 
@@ -67,7 +78,7 @@ impl Error {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Serve(_) => None,
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
-            Self::Stdout { .. } => None,
+            Self::Stdout { .. } | Self::Hook { .. } => None,
         };
         print_error(self, hint.as_deref());
     }
@@ -78,11 +89,19 @@ impl Error {
 pub fn run(arguments: Vec<OsString>) -> u8 {
     let (name, command_line) = match parse(arguments.clone()) {
         Ok(parsed) => parsed,
+        // --help and --version come this way, too
+        Err(page) if !page.use_stderr() => {
+            let _ = page.print();
+            return 0;
+        }
+        Err(page) if page.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = page.print();
+            return exit_code(crate::model::ErrorKind::Usage);
+        }
         Err(error) => {
-            // --help and --version come this way, too
-            let code = if error.use_stderr() { 1 } else { 0 };
-            let _ = error.print();
-            return code;
+            let error = syntax::explain(&error, &arguments);
+            error.print();
+            return error.exit_code();
         }
     };
     match run::run(&name, command_line, &arguments) {
@@ -94,32 +113,25 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     }
 }
 
+/// The whole command line with its help pages.
+fn command_line() -> clap::Command {
+    help::complete(CommandLine::command())
+}
+
 /// The command's name and the whole command line.
 fn parse(arguments: Vec<OsString>) -> Result<(String, CommandLine), clap::Error> {
-    let mut command = CommandLine::command();
-    command = command.help_template(format!(
-        "{}\nOptions:\n{{options}}\n\n{}",
-        help::OVERVIEW,
-        help::EXAMPLES
-    ));
-    let matches = command.try_get_matches_from_mut(with_lower_case_command(arguments))?;
+    let matches = command_line().try_get_matches_from(with_lower_case_command(arguments))?;
     let name = matches.subcommand_name().unwrap_or_default().to_owned();
     Ok((name, CommandLine::from_arg_matches(&matches)?))
 }
 
 /// Command names are taken in any case, as reprepro does.
 fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let names: Vec<String> = CommandLine::command()
-        .get_subcommands()
-        .map(|c| c.get_name().to_owned())
-        .collect();
-    let lower = |argument: &OsString| argument.to_str().map(str::to_ascii_lowercase);
-    let is_command = |argument: &OsString| lower(argument).is_some_and(|word| names.contains(&word));
-    if let Some(argument) = arguments.iter_mut().skip(1).find(|argument| is_command(argument))
-        && let Some(word) = lower(argument)
+    if let Some((place, name)) = syntax::find_command(&arguments)
+        && let Some(argument) = arguments.get_mut(place)
     {
         // an option's argument that is a command's name in lower case stays what it is
-        *argument = word.into();
+        *argument = name.into();
     }
     arguments
 }
@@ -178,20 +190,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_overview_names_every_command() {
-        for command in CommandLine::command()
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set())
-        {
-            let name = command.get_name();
-            let names = |line: &str| line.split([' ', ',']).any(|word| word == name);
-            assert!(help::OVERVIEW.lines().any(names), "{name}");
-        }
-    }
-
-    #[test]
     fn the_command_line_is_consistent() {
-        CommandLine::command().debug_assert();
+        command_line().debug_assert();
     }
 
     #[test]
@@ -205,8 +205,8 @@ mod tests {
         };
         assert_eq!(parsed("aptrepo -C main list x").restriction().components.len(), 1);
         assert_eq!(parsed("aptrepo LIST x -C main").restriction().components.len(), 1);
-        assert_eq!(parsed("aptrepo --delete --nodelete list x").delete, Some(false));
-        assert_eq!(parsed("aptrepo --nodelete --delete list x").delete, Some(true));
+        assert_eq!(parsed("aptrepo --delete --nodelete list x").delete, Some(0));
+        assert_eq!(parsed("aptrepo --nodelete --delete --delete list x").delete, Some(2));
         assert_eq!(parsed("aptrepo --based /x list x").basedir.as_deref(), Some("/x"));
         assert_eq!(parsed("aptrepo -vv -V list x").verbosity, 7);
     }

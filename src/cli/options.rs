@@ -22,106 +22,161 @@ pub struct GlobalOptions {
     pub passphrase_file: Option<PathBuf>,
 }
 
-/// An option: long name, short name, placeholder of its argument (empty: none), help (empty: not shown).
-struct Known(&'static str, Option<char>, &'static str, &'static str);
+/// An option that help pages show.
+pub struct Shown {
+    /// Its long name.
+    pub name: &'static str,
+    short: Option<char>,
+    /// Placeholder of its argument; empty: it has none.
+    value: &'static str,
+    help: &'static str,
+}
 
-const SHOWN: &[Known] = &[
-    Known(
-        "basedir",
-        Some('b'),
-        "DIR",
-        "Root of the archive: conf/, db/, pool/ and dists/ lie below it [default: .]",
+impl Shown {
+    const fn new(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            short: None,
+            value,
+            help,
+        }
+    }
+
+    const fn short(self, short: char) -> Self {
+        Self {
+            short: Some(short),
+            ..self
+        }
+    }
+
+    /// Its line of a help page.
+    pub fn line(&self) -> String {
+        let short = self.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+        let words = format!("{short}--{} {}", self.name, self.value);
+        format!("  {words:30} {}\n", self.help)
+    }
+}
+
+/// The options that help pages show, by what they are about.
+pub const GROUPS: &[(&str, &[Shown])] = &[
+    (
+        "Which archive",
+        &[
+            Shown::new("basedir", "DIR", "Base directory, `+b/` below [default: .]").short('b'),
+            Shown::new("confdir", "DIR", "Configuration [default: +b/conf]"),
+            Shown::new(
+                "outdir",
+                "DIR",
+                "Where pool/ and dists/ are published, `+o/` [default: +b/]",
+            ),
+            Shown::new("distdir", "DIR", "Index tree [default: +o/dists]"),
+            Shown::new("dbdir", "DIR", "Database [default: +b/db]"),
+            Shown::new("logdir", "DIR", "Log files [default: +b/logs]"),
+            Shown::new("listdir", "DIR", "Downloaded indexes of upstreams [default: +b/lists]"),
+            Shown::new(
+                "morguedir",
+                "DIR",
+                "Where deleted pool files are moved to [default: nowhere]",
+            ),
+            Shown::new("gnupghome", "DIR", "OpenPGP keys [default: +b/gpg]"),
+        ],
     ),
-    Known(
-        "component",
-        Some('C'),
-        "COMPONENT",
-        "Only these components, `|` between them",
+    (
+        "Which packages",
+        &[
+            Shown::new("component", "COMPONENT", "Only these components, `|` between several").short('C'),
+            Shown::new("architecture", "ARCH", "Only these architectures; `source` is one").short('A'),
+            Shown::new("type", "TYPE", "Only packages of this type: deb, udeb or dsc").short('T'),
+            Shown::new(
+                "section",
+                "SECTION",
+                "Section of what comes in, in the place of its own",
+            )
+            .short('S'),
+            Shown::new(
+                "priority",
+                "PRIORITY",
+                "Priority of what comes in, in the place of its own",
+            )
+            .short('P'),
+        ],
     ),
-    Known(
-        "architecture",
-        Some('A'),
-        "ARCH",
-        "Only these architectures, `source` among them",
+    (
+        "What a command may do",
+        &[
+            Shown::new("dry-run", "", "Print what would change, and change nothing"),
+            Shown::new("ignore", "WHAT", "Let a check pass; the error message names the word").short('i'),
+            Shown::new("unignore", "WHAT", "Undo an --ignore of conf/options"),
+            Shown::new(
+                "allow-downgrade",
+                "",
+                "Let a copy replace a higher version by a lower one",
+            ),
+            Shown::new(
+                "delete",
+                "",
+                "Delete the files that came in; twice: all that the .changes lists",
+            ),
+            Shown::new(
+                "export",
+                "WHEN",
+                "Publish: never, changed, lookedat or force [default: changed]",
+            ),
+            Shown::new(
+                "keepunreferencedfiles",
+                "",
+                "Never delete pool files that nothing refers to",
+            ),
+            Shown::new(
+                "retain",
+                "TIME",
+                "Keep unreferenced pool files so long: 12h, 3d, 0 [default: 3d]",
+            ),
+            Shown::new(
+                "waitforlock",
+                "N",
+                "Wait N times 10 s for another command that changes the archive",
+            ),
+            Shown::new(
+                "passphrase-file",
+                "FILE",
+                "Read the passphrase of the signing key from FILE",
+            ),
+            Shown::new(
+                "endhook",
+                "PROGRAM",
+                "Run it at the end; its exit code takes the place of ours",
+            ),
+        ],
     ),
-    Known(
-        "type",
-        Some('T'),
-        "TYPE",
-        "Only packages of this type: deb, udeb or dsc",
+    (
+        "What is told",
+        &[
+            Shown::new("verbose", "", "Tell more; may be given several times").short('v'),
+            Shown::new("silent", "", "Tell less").short('s'),
+            Shown::new("json", "", "Answer in JSON"),
+            Shown::new(
+                "list-format",
+                "FORMAT",
+                "Format of list, as in '${package} ${version}\\n'",
+            ),
+            Shown::new("list-max", "N", "List at most so many packages"),
+            Shown::new("list-skip", "N", "Leave out so many packages first"),
+            Shown::new("nothingiserror", "", "Exit with 1 if there was nothing to do"),
+            Shown::new("help", "", "Print help; after a command: its help").short('h'),
+            Shown::new("version", "", "Print version"),
+        ],
     ),
-    Known(
-        "section",
-        Some('S'),
-        "SECTION",
-        "Section of what is included, in the place of its own",
-    ),
-    Known(
-        "priority",
-        Some('P'),
-        "PRIORITY",
-        "Priority of what is included, in the place of its own",
-    ),
-    Known(
-        "ignore",
-        Some('i'),
-        "WHAT",
-        "Let a check pass; the error message names the word",
-    ),
-    Known("unignore", None, "WHAT", "Undo an --ignore of conf/options"),
-    Known("confdir", None, "DIR", "Configuration [default: +b/conf]"),
-    Known(
-        "outdir",
-        None,
-        "DIR",
-        "Where pool/ and dists/ are published [default: +b/]",
-    ),
-    Known("distdir", None, "DIR", "Index tree [default: +o/dists]"),
-    Known("dbdir", None, "DIR", "Database [default: +b/db]"),
-    Known("logdir", None, "DIR", "Log files [default: +b/logs]"),
-    Known(
-        "listdir",
-        None,
-        "DIR",
-        "Downloaded indexes of upstreams [default: +b/lists]",
-    ),
-    Known("morguedir", None, "DIR", "Where deleted pool files are moved to"),
-    Known("gnupghome", None, "DIR", "OpenPGP keys [default: +b/gpg]"),
-    Known(
-        "export",
-        None,
-        "WHEN",
-        "Publish: never, changed, lookedat or force [default: changed]",
-    ),
-    Known("delete", None, "", "Delete what was included; force what else says so"),
-    Known(
-        "waitforlock",
-        None,
-        "N",
-        "Try N times more, every 10 s, while another command holds the lock",
-    ),
-    Known(
-        "retain",
-        None,
-        "TIME",
-        "Keep unreferenced pool files so long, as in 12h, 3d or 0 [default: 3d]",
-    ),
-    Known(
-        "keepunreferencedfiles",
-        None,
-        "",
-        "Never delete pool files that nothing refers to",
-    ),
-    Known("nothingiserror", None, "", "Exit with 1 if there was nothing to do"),
-    Known("list-format", None, "FORMAT", "Format of list and its relatives"),
-    Known("list-max", None, "N", "List at most so many packages"),
-    Known("list-skip", None, "N", "Leave out so many packages first"),
-    Known("verbose", Some('v'), "", "Tell more; may be given several times"),
-    Known("silent", Some('s'), "", "Tell less"),
 ];
+
+/// The option of that name that help pages show.
+pub fn shown() -> impl Iterator<Item = &'static Shown> {
+    GROUPS.iter().flat_map(|(_, options)| *options)
+}
 
 /// Known, but for scripts and old configurations only, so that `--help` stays readable.
 const HIDDEN: &[(&str, bool)] = &[
+    ("very-verbose", false),
     ("packagetype", true),
     ("noignore", true),
     ("nodelete", false),
@@ -162,7 +217,6 @@ const HIDDEN: &[(&str, bool)] = &[
     ("verbosedatabase", false),
     ("noverbosedatabase", false),
     ("outhook", true),
-    ("endhook", true),
     ("force", false),
     ("keepunneededlists", false),
     ("nokeepunneededlists", false),
@@ -179,65 +233,56 @@ const HIDDEN: &[(&str, bool)] = &[
     ("unzstd", true),
 ];
 
-fn argument(name: &'static str, takes_argument: bool) -> Arg {
+/// The names of all options, with whether each takes an argument.
+pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
+    shown()
+        .filter(|option| !matches!(option.name, "help" | "version"))
+        .map(|option| (option.name, !option.value.is_empty()))
+        .chain(HIDDEN.iter().copied())
+}
+
+/// Whether the argument after this option is its argument.
+pub fn is_argument_next(option: &str) -> bool {
+    if let Some(long) = option.strip_prefix("--") {
+        let is_meant = |name: &str| name == long || (!long.is_empty() && name.starts_with(long));
+        return names().any(|(name, takes_argument)| takes_argument && is_meant(name));
+    }
+    // what follows such a letter in the same word is its argument
+    let mut letters = option.chars().skip(1);
+    let has_argument = |letter: char| shown().any(|option| option.short == Some(letter) && !option.value.is_empty());
+    letters.any(has_argument) && letters.next().is_none()
+}
+
+/// The options with an argument may be given several times; the others are counted. The parser's own help pages name
+/// none of them: ours do.
+fn argument((name, takes_argument): (&'static str, bool)) -> Arg {
     let action = if takes_argument {
         ArgAction::Append
     } else {
         ArgAction::Count
     };
-    Arg::new(name).long(name).action(action).global(true)
-}
-
-/// The options with an argument may be given several times; the others are counted.
-fn all_arguments() -> impl Iterator<Item = Arg> {
-    let shown = SHOWN.iter().map(|Known(name, short, value, help)| {
-        let arg = argument(name, !value.is_empty()).help(*help);
-        let arg = if value.is_empty() { arg } else { arg.value_name(*value) };
-        match short {
-            Some(short) => arg.short(*short),
-            None => arg,
-        }
-    });
-    let hidden = HIDDEN
-        .iter()
-        .map(|(name, takes_argument)| argument(name, *takes_argument).hide(true));
-    let force = hidden.map(|arg| if arg.get_id() == "force" { arg.short('f') } else { arg });
-    shown.chain(force)
+    let short = match name {
+        "force" => Some('f'),
+        // reprepro's for five times -v
+        "very-verbose" => Some('V'),
+        _ => shown()
+            .find(|option| option.name == name)
+            .and_then(|option| option.short),
+    };
+    let arg = Arg::new(name).long(name).action(action).global(true).hide(true);
+    match short {
+        Some(short) => arg.short(short),
+        None => arg,
+    }
 }
 
 impl clap::Args for GlobalOptions {
     fn augment_args(command: Command) -> Command {
-        let command = command.args(all_arguments());
-        let switch = |name: &'static str, help: &'static str| {
-            Arg::new(name)
-                .long(name)
-                .action(ArgAction::SetTrue)
-                .global(true)
-                .help(help)
-        };
+        let arg = |name: &'static str, action| Arg::new(name).long(name).action(action).hide(true);
         command
-            // -V is reprepro's for five times -v
-            .arg(argument("very-verbose", false).short('V').hide(true))
-            .arg(
-                Arg::new("version")
-                    .long("version")
-                    .action(ArgAction::Version)
-                    .help("Print version"),
-            )
-            .arg(switch("json", "Answer in JSON"))
-            .arg(switch("dry-run", "Print what would change, and change nothing"))
-            .arg(switch(
-                "allow-downgrade",
-                "Let a copy replace a higher version by a lower one",
-            ))
-            .arg(
-                Arg::new("passphrase-file")
-                    .long("passphrase-file")
-                    .value_name("FILE")
-                    .value_parser(clap::value_parser!(PathBuf))
-                    .global(true)
-                    .help("Read the passphrase of the signing key from FILE"),
-            )
+            .args(names().map(argument))
+            .arg(arg("version", ArgAction::Version))
+            .arg(arg("help", ArgAction::Help).short('h').global(true))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -247,20 +292,20 @@ impl clap::Args for GlobalOptions {
 
 impl FromArgMatches for GlobalOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut global = Self {
-            json: matches.get_flag("json"),
-            dry_run: matches.get_flag("dry-run"),
-            allow_downgrade: matches.get_flag("allow-downgrade"),
-            passphrase_file: matches.get_one::<PathBuf>("passphrase-file").cloned(),
-            ..Self::default()
-        };
+        let mut global = Self::default();
         for (name, argument) in in_order(matches) {
-            global
-                .options
-                .set(name, argument.as_deref())
-                .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n")))?;
+            match name {
+                "json" => global.json = true,
+                "dry-run" => global.dry_run = true,
+                "allow-downgrade" => global.allow_downgrade = true,
+                "passphrase-file" => global.passphrase_file = argument.map(PathBuf::from),
+                "very-verbose" => global.options.verbosity += 5,
+                name => global
+                    .options
+                    .set(name, argument.as_deref())
+                    .map_err(|error| clap::Error::raw(clap::error::ErrorKind::ValueValidation, error))?,
+            }
         }
-        global.options.verbosity += 5 * i32::from(matches.get_count("very-verbose"));
         Ok(global)
     }
 
@@ -272,12 +317,8 @@ impl FromArgMatches for GlobalOptions {
 
 /// The options given, in the order of the command line, since a later one can undo an earlier one.
 fn in_order(matches: &ArgMatches) -> Vec<(&'static str, Option<String>)> {
-    let names = SHOWN
-        .iter()
-        .map(|Known(name, _, value, _)| (*name, !value.is_empty()))
-        .chain(HIDDEN.iter().copied());
     let mut given = Vec::new();
-    for (name, takes_argument) in names {
+    for (name, takes_argument) in names() {
         if matches.value_source(name) != Some(ValueSource::CommandLine) {
             continue;
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::conf::{Conf, Directories, Options, Settings as Configured};
-use crate::model::{PackageName, PackageType, SourceName, Version};
+use crate::model::{ErrorKind, PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
 use crate::ops::query;
@@ -17,7 +17,8 @@ use crate::serve;
 
 use super::command::{self, Command, CommandLine};
 use super::options::GlobalOptions;
-use super::term::Terminal;
+use super::syntax::find_command;
+use super::term::{Terminal, exit_code};
 use super::{Error, answer, keys, look, unknown_command};
 
 /// Runs one command; gives the exit code of success.
@@ -33,13 +34,52 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let configured = Configured::load(options, home)?;
+    let Some(hook) = configured.options.endhook.clone() else {
+        return run_configured(name, (command, &global), configured, arguments);
+    };
+    let environment = ops::session::script_directories(&configured.directories);
+    let hook = configured.directories.file(&hook);
+    let code = match run_configured(name, (command, &global), configured, arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            error.print();
+            error.exit_code()
+        }
+    };
+    let place = find_command(arguments).map_or(0, |(place, _)| place);
+    run_end_hook(hook, arguments.get(place..).unwrap_or_default(), environment, code)
+}
+
+/// Runs the program of `--endhook` when all locks are released. Its exit code takes the place of ours.
+fn run_end_hook(
+    hook: PathBuf,
+    arguments: &[OsString],
+    environment: Vec<(&'static str, PathBuf)>,
+    code: u8,
+) -> Result<u8, Error> {
+    let status = std::process::Command::new(&hook)
+        .args(arguments)
+        .envs(environment)
+        .env("REPREPRO_EXIT_CODE", code.to_string())
+        .status()
+        .map_err(|source| Error::Hook { hook, source })?;
+    let ended = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ended.unwrap_or_else(|| exit_code(ErrorKind::General)))
+}
+
+fn run_configured(
+    name: &str,
+    (command, global): (Command, &GlobalOptions),
+    configured: Configured,
+    arguments: &[OsString],
+) -> Result<u8, Error> {
     let terminal = Terminal::new(configured.options.verbosity);
     configured
         .warnings
         .iter()
         .for_each(|warning| terminal.warning(&warning.to_string()));
-    let settings = settings(&global, &configured.options, name, arguments);
-    if let Some(done) = without_configuration(&command, &configured.directories, &settings, &global)? {
+    let settings = settings(global, &configured.options, name, arguments);
+    if let Some(done) = without_configuration(&command, &configured.directories, &settings, global)? {
         return Ok(done);
     }
     let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
@@ -279,11 +319,14 @@ fn bring_in(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
 
 fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     let (to, from, wanted) = match command {
-        Command::Copy(command::Copy {
-            destination,
-            source,
-            names,
-        }) => (destination, source, Wanted::Names(names)),
+        Command::Copy(arguments) => {
+            let names: Result<_, ops::Error> = arguments
+                .names
+                .iter()
+                .map(|word| with_version(word, PackageName::new))
+                .collect();
+            (arguments.destination, arguments.source, Wanted::Names(names?))
+        }
         Command::CopySrc(command::CopySource {
             destination,
             source,

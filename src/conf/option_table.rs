@@ -13,7 +13,13 @@ pub(super) enum Action {
     /// It has an argument; the error is the rule that a wrong one breaks.
     Argument(fn(&mut Options, &str) -> Result<(), String>),
     /// It is known, so that a configuration of reprepro is read, but what it was about does not exist here.
-    WithoutEffect { takes_argument: bool },
+    WithoutEffect {
+        takes_argument: bool,
+        /// What a user who counts on its effect has to know; empty where nobody can.
+        why: &'static str,
+    },
+    /// It would have an effect that is not built yet: it is refused, with what can be done.
+    Unsupported(&'static str),
 }
 
 /// What the option of that name does.
@@ -69,8 +75,18 @@ macro_rules! restrict {
     };
 }
 
-const UNUSED_SWITCH: Action = Action::WithoutEffect { takes_argument: false };
-const UNUSED_ARGUMENT: Action = Action::WithoutEffect { takes_argument: true };
+const UNUSED_SWITCH: Action = idle_switch("");
+const UNUSED_ARGUMENT: Action = Action::WithoutEffect {
+    takes_argument: true,
+    why: "",
+};
+
+const fn idle_switch(why: &'static str) -> Action {
+    Action::WithoutEffect {
+        takes_argument: false,
+        why,
+    }
+}
 
 const KNOWN: &[(&str, Action)] = &[
     ("basedir", text!(basedir)),
@@ -103,16 +119,15 @@ const KNOWN: &[(&str, Action)] = &[
         "noignore",
         Action::Argument(|options, list| set_ignored(options, list, false)),
     ),
-    ("delete", on!(delete)),
-    ("nodelete", off!(delete)),
+    (
+        "delete",
+        Action::Switch(|options| options.delete = Some(options.delete_count().saturating_add(1))),
+    ),
+    ("nodelete", Action::Switch(|options| options.delete = Some(0))),
     ("keepunreferencedfiles", on!(keep_unreferenced_files)),
     ("nokeepunreferencedfiles", off!(keep_unreferenced_files)),
-    ("keepunusednewfiles", on!(keep_unused_new_files)),
-    ("nokeepunusednewfiles", off!(keep_unused_new_files)),
     ("keepdirectories", on!(keep_directories)),
     ("nokeepdirectories", off!(keep_directories)),
-    ("keeptemporaries", on!(keep_temporaries)),
-    ("nokeeptemporaries", off!(keep_temporaries)),
     ("onlysmalldeletes", on!(only_small_deletes)),
     ("noonlysmalldeletes", off!(only_small_deletes)),
     ("listsdownload", on!(lists_download)),
@@ -124,8 +139,6 @@ const KNOWN: &[(&str, Action)] = &[
     ("nothingiserror", on!(nothing_is_error)),
     ("nonothingiserror", off!(nothing_is_error)),
     ("waitforlock", number!(wait_for_lock)),
-    ("ask-passphrase", on!(ask_passphrase)),
-    ("noask-passphrase", off!(ask_passphrase)),
     ("show-percent", Action::Switch(|options| options.show_percent += 1)),
     ("spacecheck", Action::Argument(set_space_check)),
     ("checkspace", Action::Argument(set_space_check)),
@@ -141,15 +154,40 @@ const KNOWN: &[(&str, Action)] = &[
     ("restrict-file-source", restrict!(SourceFile)),
     ("restrict-file-src", restrict!(SourceFile)),
     ("restrict-file-binary", restrict!(BinaryFile)),
-    ("fast", on!(fast)),
-    ("nofast", off!(fast)),
-    ("verbosedb", on!(verbose_database)),
-    ("noverbosedb", off!(verbose_database)),
-    ("verbosedatabase", on!(verbose_database)),
-    ("noverbosedatabase", off!(verbose_database)),
-    ("outhook", text!(outhook)),
+    (
+        "outhook",
+        Action::Unsupported("a notifier below `Log:` or an `endhook` can tell other programs of changes"),
+    ),
     ("endhook", text!(endhook)),
     ("retain", Action::Argument(set_retain)),
+    (
+        "keepunusednewfiles",
+        idle_switch("a command that fails brings no file into the pool"),
+    ),
+    ("nokeepunusednewfiles", UNUSED_SWITCH),
+    (
+        "keeptemporaries",
+        idle_switch("what a failed publication left is removed by the next one"),
+    ),
+    ("nokeeptemporaries", UNUSED_SWITCH),
+    (
+        "ask-passphrase",
+        idle_switch("gpg-agent asks by itself; for a key of aptrepo's own use `--passphrase-file`"),
+    ),
+    ("noask-passphrase", UNUSED_SWITCH),
+    (
+        "verbosedb",
+        idle_switch("the journal in the database tells every change"),
+    ),
+    ("noverbosedb", UNUSED_SWITCH),
+    (
+        "verbosedatabase",
+        idle_switch("the journal in the database tells every change"),
+    ),
+    ("noverbosedatabase", UNUSED_SWITCH),
+    // warnings of the configuration that cost time there cost none here
+    ("fast", UNUSED_SWITCH),
+    ("nofast", UNUSED_SWITCH),
     // reprepro has them for its past; it ignores them too
     ("force", UNUSED_SWITCH),
     ("keepunneededlists", UNUSED_SWITCH),

@@ -89,16 +89,12 @@ pub struct Options {
     pub export: Option<ExportMode>,
     /// `--ignore` and `--unignore`.
     pub ignore: IgnoreSet,
-    /// `--delete`.
-    pub delete: Option<bool>,
+    /// `--delete`, counted; `--nodelete` makes it none.
+    pub delete: Option<u32>,
     /// `--keepunreferencedfiles`.
     pub keep_unreferenced_files: Option<bool>,
-    /// `--keepunusednewfiles`.
-    pub keep_unused_new_files: Option<bool>,
     /// `--keepdirectories`.
     pub keep_directories: Option<bool>,
-    /// `--keeptemporaries`.
-    pub keep_temporaries: Option<bool>,
     /// `--onlysmalldeletes`.
     pub only_small_deletes: Option<bool>,
     /// `--listsdownload`; `--nolistsdownload` says no.
@@ -109,8 +105,6 @@ pub struct Options {
     pub nothing_is_error: Option<bool>,
     /// `--waitforlock`: how often to try again, ten seconds apart.
     pub wait_for_lock: Option<u32>,
-    /// `--ask-passphrase`.
-    pub ask_passphrase: Option<bool>,
     /// `--show-percent`, counted.
     pub show_percent: u32,
     /// `--spacecheck`.
@@ -125,14 +119,10 @@ pub struct Options {
     pub list_skip: Option<u64>,
     /// `--restrict` and its relatives, in their order.
     pub restrict: Vec<Restrict>,
-    /// `--fast`.
-    pub fast: Option<bool>,
-    /// `--verbosedb`.
-    pub verbose_database: Option<bool>,
-    /// `--outhook`.
-    pub outhook: Option<String>,
     /// `--endhook`.
     pub endhook: Option<String>,
+    /// The options that have no effect, though somebody may count on it: each with what he has to know.
+    pub without_effect: Vec<(String, &'static str)>,
     /// `--retain`: how long pool files and old indexes are kept after the last reference to them is gone, in seconds.
     pub retain_secs: Option<u64>,
 }
@@ -159,7 +149,14 @@ impl Options {
                     return wrong(format!("invalid {name} `{}`: {rule}", printable(argument)));
                 }
             }
-            (Action::WithoutEffect { takes_argument }, _) if *takes_argument == argument.is_some() => {}
+            (Action::WithoutEffect { takes_argument, why }, _) if *takes_argument == argument.is_some() => {
+                if !why.is_empty() {
+                    self.without_effect.push((name.to_owned(), why));
+                }
+            }
+            (Action::Unsupported(instead), Some(_)) => {
+                return wrong(format!("option `{name}` is not supported yet: {instead}"));
+            }
             (_, None) => return wrong(format!("option `{name}` needs an argument")),
             (_, Some(argument)) => {
                 return wrong(format!(
@@ -233,15 +230,12 @@ impl Options {
             ignore: self.ignore.over(lower.ignore),
             delete: self.delete.or(lower.delete),
             keep_unreferenced_files: self.keep_unreferenced_files.or(lower.keep_unreferenced_files),
-            keep_unused_new_files: self.keep_unused_new_files.or(lower.keep_unused_new_files),
             keep_directories: self.keep_directories.or(lower.keep_directories),
-            keep_temporaries: self.keep_temporaries.or(lower.keep_temporaries),
             only_small_deletes: self.only_small_deletes.or(lower.only_small_deletes),
             lists_download: self.lists_download.or(lower.lists_download),
             skip_old: self.skip_old.or(lower.skip_old),
             nothing_is_error: self.nothing_is_error.or(lower.nothing_is_error),
             wait_for_lock: self.wait_for_lock.or(lower.wait_for_lock),
-            ask_passphrase: self.ask_passphrase.or(lower.ask_passphrase),
             show_percent: self.show_percent.saturating_add(lower.show_percent),
             space_check: self.space_check.or(lower.space_check),
             safety_margin_bytes: self.safety_margin_bytes.or(lower.safety_margin_bytes),
@@ -249,10 +243,8 @@ impl Options {
             list_max: self.list_max.or(lower.list_max),
             list_skip: self.list_skip.or(lower.list_skip),
             restrict: [self.restrict, lower.restrict].concat(),
-            fast: self.fast.or(lower.fast),
-            verbose_database: self.verbose_database.or(lower.verbose_database),
-            outhook: self.outhook.or(lower.outhook),
             endhook: self.endhook.or(lower.endhook),
+            without_effect: [self.without_effect, lower.without_effect].concat(),
             retain_secs: self.retain_secs.or(lower.retain_secs),
         }
     }
@@ -265,6 +257,12 @@ impl Options {
             architectures: self.architectures.clone().unwrap_or_default(),
             types: self.types.clone().unwrap_or_default(),
         }
+    }
+
+    /// How often `--delete` was given.
+    #[must_use]
+    pub fn delete_count(&self) -> u32 {
+        self.delete.unwrap_or(0)
     }
 
     /// How long to wait for the lock.
@@ -315,6 +313,10 @@ impl Settings {
         let (first, _) = Directories::resolve(&given, None)?;
         let (file, mut warnings) = Options::read(&first.conf.join("options"))?;
         let options = given.over(file);
+        warnings.extend(options.without_effect.iter().map(|(name, why)| Warning {
+            place: None,
+            text: format!("option `{name}` has no effect: {why}"),
+        }));
         let (directories, more) = Directories::resolve(&options, home)?;
         warnings.extend(more);
         Ok(Self {
@@ -353,7 +355,7 @@ mod tests {
         let (options, _) = read(&text.replace("a8bit,", "")).unwrap();
         assert_eq!(options.outdir.as_deref(), Some("+b/www"));
         assert_eq!(options.verbosity, 1);
-        assert_eq!(options.delete, Some(false));
+        assert_eq!(options.delete, Some(0));
         assert_eq!(options.lock_patience(), Duration::from_secs(30));
     }
 
@@ -385,18 +387,17 @@ mod tests {
     #[test]
     fn the_command_line_wins() {
         let given = Options {
-            delete: Some(true),
+            delete: Some(1),
             verbosity: 2,
             ..Options::default()
         };
         let file = Options {
-            delete: Some(false),
-            fast: Some(true),
+            delete: Some(0),
             verbosity: 1,
             ..Options::default()
         };
         let both = given.over(file);
-        assert_eq!((both.delete, both.fast, both.verbosity), (Some(true), Some(true), 3));
+        assert_eq!((both.delete, both.verbosity), (Some(1), 3));
     }
 
     #[test]

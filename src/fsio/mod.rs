@@ -113,7 +113,7 @@ pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// What the names of temporary files begin with.
+/// How the names of temporary files begin.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// A new file of a name that nobody has yet in `directory`, with the usual mode (0666 less the umask).
@@ -199,6 +199,22 @@ pub fn sync_filesystem(directory: &Path) -> Result<()> {
 pub fn same_filesystem(one: &Path, other: &Path) -> Result<bool> {
     let device = |path: &Path| fs::metadata(path).at("read", path).map(|found| found.dev());
     Ok(device(one)? == device(other)?)
+}
+
+/// Sets when a file says that it was last changed, in Unix seconds.
+///
+/// # Errors
+/// The file is not there, or not ours.
+pub fn set_modified(path: &Path, unix_seconds: i64) -> Result<()> {
+    let time = rustix::fs::Timespec {
+        tv_sec: unix_seconds,
+        tv_nsec: 0,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(CWD, path, &times, rustix::fs::AtFlags::empty()).at("set the time of", path)
 }
 
 /// Gives the file `from` the second name `to`, or copies it where the file system cannot link.

@@ -185,6 +185,14 @@ pub enum Error {
         #[source]
         source: ingest::source::FormatError,
     },
+    /// A file that a .changes lists is not beside it.
+    #[error("`{file}` is missing, which `{changes}` lists", changes = changes.display())]
+    MissingListed {
+        /// The file.
+        file: String,
+        /// The .changes file.
+        changes: PathBuf,
+    },
     /// A file that a .dsc names is nowhere.
     #[error("`{file}` is missing: it did not come in, and there is no `{path}`")]
     MissingPart {
@@ -192,14 +200,6 @@ pub enum Error {
         file: String,
         /// Where it would be in the pool.
         path: ArchivePath,
-    },
-    /// A file that a .changes lists is not beside it.
-    #[error("`{changes}` lists `{file}`, but that is not beside it", changes = changes.display())]
-    MissingListed {
-        /// The .changes file.
-        changes: PathBuf,
-        /// The file.
-        file: String,
     },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]

@@ -140,7 +140,7 @@ impl Publisher<'_> {
         let is_forced = settings.options.export == Some(ExportMode::Force);
         let database = archive.database()?;
         let file_lists = |digest: &Sha256| database.file_list(digest);
-        let environment: Vec<(OsString, OsString)> = script_directories(archive)
+        let environment: Vec<(OsString, OsString)> = script_directories(&archive.directories)
             .into_iter()
             .map(|(name, path)| (name.into(), path.into_os_string()))
             .collect();
@@ -160,6 +160,7 @@ impl Publisher<'_> {
             signer: keys.and_then(|keys| self.signers.get(&keys)),
             script_environment: &environment,
             file_lists: &file_lists,
+            date: date_of_publication(settings.now, previous.map(|previous| previous.published_at)),
             now: settings.now,
             retain_seconds: settings.retain_seconds(),
             check: if is_export || is_forced {
@@ -183,6 +184,19 @@ impl Publisher<'_> {
             self.session.guard.put_file_list(sha256, &paths)?;
         }
         Ok(())
+    }
+}
+
+/// The `Date` of a Release. Each state has its own, so that apt sees that it is new; the command may have waited for
+/// the lock, and apt takes no Release that is older than the one it has. But no time is further ahead of the clock than
+/// apt likes, and a state that was published while the clock was wrong must not hold the time up for ever.
+fn date_of_publication(now: i64, previous: Option<i64>) -> i64 {
+    const LEAD_SECONDS: i64 = 3;
+    const LONGEST_WAIT_SECONDS: i64 = 3600;
+    match previous {
+        Some(earlier) if (now..now.saturating_add(LEAD_SECONDS)).contains(&earlier) => earlier.saturating_add(1),
+        Some(earlier) if earlier > now && earlier.saturating_sub(now) <= LONGEST_WAIT_SECONDS => earlier,
+        _ => now,
     }
 }
 
@@ -230,4 +244,20 @@ pub fn create_symlinks(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         )?;
     }
     garbage::collect_all(&session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_publication_goes_back_only_from_a_wrong_clock() {
+        assert_eq!(date_of_publication(1_000, None), 1_000);
+        assert_eq!(date_of_publication(1_000, Some(900)), 1_000);
+        assert_eq!(date_of_publication(1_000, Some(1_000)), 1_001);
+        assert_eq!(date_of_publication(1_000, Some(1_002)), 1_003);
+        assert_eq!(date_of_publication(1_000, Some(1_003)), 1_003);
+        assert_eq!(date_of_publication(1_000, Some(1_060)), 1_060);
+        assert_eq!(date_of_publication(1_000, Some(1_000_000)), 1_000);
+    }
 }

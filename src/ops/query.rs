@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::conf::distribution::Distribution;
 use crate::conf::formula::Subject;
 use crate::conf::{Formula, glob};
-use crate::model::{Entry, IndexId, PackageName, Restriction, Stanza, Track};
+use crate::model::{Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
 use crate::store::Snapshot;
 
 use super::Result;
@@ -72,6 +72,24 @@ pub fn find(
     Ok(found)
 }
 
+/// Of several versions of a package in an index only the highest: what a command means that names no version.
+#[must_use]
+pub fn highest(mut found: Vec<Found>) -> Vec<Found> {
+    // `find` gives the versions of a package one after the other, the highest first
+    found.dedup_by(|next, kept| next.index == kept.index && next.entry.name == kept.entry.name);
+    found
+}
+
+/// The packages of this version, or of the highest if none is named.
+#[must_use]
+pub fn of_version(mut found: Vec<Found>, version: Option<&Version>) -> Vec<Found> {
+    let Some(version) = version else {
+        return highest(found);
+    };
+    found.retain(|found| found.entry.version.compare(version).is_eq());
+    found
+}
+
 /// The packages of an index that fulfil a formula.
 fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
@@ -100,7 +118,7 @@ fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result
 /// The distribution, a component or an architecture is unknown, or the store cannot be read.
 pub fn list(archive: &Archive<'_>, name: &str, selection: &Selection) -> Result<Vec<Found>> {
     let distribution = archive.distribution(name)?;
-    archive.check_restriction(&[distribution])?;
+    archive.check_restriction_anywhere()?;
     let found = find(
         &archive.snapshot()?,
         distribution,

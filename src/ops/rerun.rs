@@ -13,7 +13,7 @@ use crate::model::ErrorKind;
 /// A distribution is unknown; or a notifier failed, after it was told which.
 pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     let snapshot = archive.snapshot()?;
-    let directories = script_directories(archive);
+    let directories = script_directories(&archive.directories);
     let cause = Cause {
         command: archive.settings.command.clone(),
         ..Cause::default()

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use crate::conf::ExportMode;
 use crate::conf::distribution::Distribution;
+use crate::conf::{Directories, ExportMode};
 use crate::fsio;
 use crate::ingest::Intake;
 use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
@@ -270,7 +270,7 @@ impl<'a> Session<'a> {
     }
 
     fn tell(&self, changes: &[Change], told: &Told) {
-        let directories = script_directories(self.archive);
+        let directories = script_directories(&self.archive.directories);
         for distribution in &self.archive.conf.distributions {
             let writer = LogWriter {
                 distribution,
@@ -312,8 +312,7 @@ impl Drop for Session<'_> {
 
 /// The directories that scripts are told of.
 #[must_use]
-pub fn script_directories(archive: &Archive<'_>) -> Vec<(&'static str, PathBuf)> {
-    let directories = &archive.directories;
+pub fn script_directories(directories: &Directories) -> Vec<(&'static str, PathBuf)> {
     let absolute = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
     vec![
         ("REPREPRO_BASE_DIR", absolute(&directories.base)),

@@ -127,7 +127,7 @@ pub fn remove_all(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
     let mut plan = Plan::default();
     for name in names {
         let distribution = archive.writable_distribution(name)?;
-        if distribution.tracking.is_some() && archive.settings.options.delete != Some(true) {
+        if distribution.tracking.is_some() && archive.settings.options.delete_count() == 0 {
             return Err(Error::StillTracking {
                 codename: distribution.codename.clone(),
             });

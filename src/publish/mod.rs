@@ -18,6 +18,8 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -65,6 +67,8 @@ pub struct Request<'a> {
     pub script_environment: &'a [(OsString, OsString)],
     /// The paths in each .deb; only asked for where Contents are published.
     pub file_lists: &'a FileLists<'a>,
+    /// The `Date` of the new Release, in Unix seconds; later than that of the state before.
+    pub date: i64,
     /// The time, in Unix seconds: that of Release and of its signatures.
     pub now: i64,
     /// For how long clients may still ask for the files of a state after it was replaced, in seconds.
@@ -134,7 +138,7 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
         Source::Text(_) => None,
     })?;
     let release = release(request, &made).render();
-    let mut published = Published::new(request.previous, request.now, &release);
+    let mut published = Published::new(request.previous, request.date, &release);
     published.valid_until = valid_until(request);
     published.heads = heads_of(distribution, request.snapshot);
     published.contents = contents;
@@ -190,7 +194,7 @@ fn derive_contents(
 
 fn valid_until(request: &Request<'_>) -> Option<i64> {
     let days = request.distribution.valid_for_days?;
-    Some(request.now.saturating_add(i64::from(days) * SECONDS_PER_DAY))
+    Some(request.date.saturating_add(i64::from(days) * SECONDS_PER_DAY))
 }
 
 fn release(request: &Request<'_>, made: &[(ArchivePath, PublishedFile)]) -> Release {
@@ -202,7 +206,7 @@ fn release(request: &Request<'_>, made: &[(ArchivePath, PublishedFile)]) -> Rele
         suite: distribution.suite.as_ref().map(ToString::to_string),
         codename: distribution.codename.to_string(),
         version: text(&distribution.version),
-        date: request.now,
+        date: request.date,
         valid_until: valid_until(request),
         architectures: distribution.architectures.iter().map(ToString::to_string).collect(),
         components: distribution.components.iter().map(ToString::to_string).collect(),
@@ -220,6 +224,9 @@ fn release(request: &Request<'_>, made: &[(ArchivePath, PublishedFile)]) -> Rele
             .collect(),
     }
 }
+
+/// How far the time of a file may be ahead of the clock.
+const LONGEST_LEAD_SECONDS: i64 = 3600;
 
 /// Release with its signatures: the one of the state, and none left of an earlier.
 fn write_release(request: &Request<'_>, tree: &Tree, published: &mut Published, release: &[u8]) -> Result<(), Error> {
@@ -249,16 +256,35 @@ fn write_release(request: &Request<'_>, tree: &Tree, published: &mut Published, 
         }
     };
     let (in_release, release_gpg) = signed.map_or((None, None), |signed| (Some(signed.in_release), signed.release_gpg));
+    let modified = modification_time(request);
     let texts = [release_gpg.as_deref(), Some(release), in_release.as_deref()];
     for (name, text) in RELEASE_NAMES.into_iter().zip(texts) {
         let Some(text) = text else { continue };
         let path = layout::path(name)?;
-        fsio::write_new(&tree.place(&path)?, text)?;
+        let place = tree.place(&path)?;
+        fsio::write_new(&place, text)?;
+        fsio::set_modified(&place, modified)?;
         published
             .files
             .insert(path, PublishedFile::plain(digests_of(text, &[])));
     }
     Ok(())
+}
+
+/// The time of the Release files in Unix seconds: that of the `Date` in them, but in any case later than that of the
+/// state before. apt asks for what is newer than the time of the file that it has, in whole seconds, so two states of
+/// one second would look alike to it.
+fn modification_time(request: &Request<'_>) -> i64 {
+    let live = request
+        .dists
+        .join(request.distribution.codename.as_str())
+        .join("Release");
+    let earlier = fs::metadata(live).map_or(0, |metadata| metadata.mtime());
+    // a time from a wrong clock would hold up all that follow
+    let is_plausible = earlier.saturating_sub(request.now) <= LONGEST_LEAD_SECONDS;
+    request
+        .now
+        .max(if is_plausible { earlier.saturating_add(1) } else { 0 })
 }
 
 fn digests_of(text: &[u8], kinds: &[DigestKind]) -> FileDigests {

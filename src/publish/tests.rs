@@ -136,6 +136,7 @@ impl Archive {
             signer: self.signer.as_ref(),
             script_environment: &[],
             file_lists: &|deb| Ok(self.lists.borrow().get(deb).cloned()),
+            date: self.now,
             now: self.now,
             retain_seconds: self.retain_seconds,
             check: self.check,
@@ -290,6 +291,19 @@ fn release_carries_the_configured_fields() {
         archive.text("main/binary-amd64/Release"),
         "Archive: stable\nComponent: main\nOrigin: O\nLabel: L\nArchitecture: amd64\n"
     );
+}
+
+#[test]
+fn release_is_of_the_time_that_it_names_and_every_state_has_its_own() {
+    let mut archive = small();
+    let modified = |archive: &Archive| fs::metadata(archive.live("Release")).unwrap().mtime();
+    archive.publish();
+    assert_eq!(modified(&archive), archive.now);
+    archive.now -= 60;
+    archive.publish();
+    assert_eq!(modified(&archive), archive.now + 1, "the second state of one second");
+    archive.publish();
+    assert_eq!(modified(&archive), archive.now);
 }
 
 #[test]

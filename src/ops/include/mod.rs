@@ -6,13 +6,14 @@ mod binary;
 mod source;
 mod upload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::{Overrides, Replacement};
 use crate::conf::uploaders::{self, Uploaders};
+use crate::fsio;
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
@@ -51,11 +52,48 @@ struct Batch<'a> {
     accepted: Vec<AcceptedChanges>,
     /// The file of the command that is being taken.
     file: PathBuf,
-    /// The directory of the first of its packages that an index takes; none as long as none does.
+    /// The pool directory of the first of its packages.
     directory: Option<ArchivePath>,
+    /// Whether an index takes any of its packages.
+    is_taken: bool,
     /// The file that brought each change so far.
     files: Vec<PathBuf>,
+
+    originals: Originals,
     results: Vec<String>,
+}
+
+/// The files that came in, where they came from: `--delete` removes them.
+#[derive(Debug, Default)]
+struct Originals {
+    /// Those that are in the pool now, or were before.
+    taken: BTreeSet<PathBuf>,
+    /// All.
+    all: BTreeSet<PathBuf>,
+}
+
+impl Originals {
+    fn delete(self, archive: &Archive<'_>) {
+        let unwanted = match archive.settings.options.delete_count() {
+            0 => return,
+            1 => self.taken,
+            _ => self.all,
+        };
+        for path in unwanted {
+            if let Err(error) = fsio::remove_if_there(&path) {
+                archive.reporter.warning(&with_causes(&error));
+            }
+        }
+    }
+}
+
+/// A batch at its end.
+#[derive(Debug)]
+struct Finished {
+    plan: Plan,
+    told: Told,
+    results: Vec<String>,
+    originals: Originals,
 }
 
 /// The override files of a distribution.
@@ -110,6 +148,7 @@ impl<'a> Batch<'a> {
     fn begin_file(&mut self, file: &Path) {
         file.clone_into(&mut self.file);
         self.directory = None;
+        self.is_taken = false;
     }
 
     fn new(archive: &'a Archive<'a>, distribution: &'a Distribution, store: &'a Store) -> Result<Self> {
@@ -125,7 +164,10 @@ impl<'a> Batch<'a> {
             accepted: Vec::new(),
             file: PathBuf::new(),
             directory: None,
+            is_taken: false,
             files: Vec::new(),
+
+            originals: Originals::default(),
             results: Vec::new(),
         })
     }
@@ -194,6 +236,23 @@ impl<'a> Batch<'a> {
             .ok_or_else(|| no_index(format!("it has no component for a {package_type}")))
     }
 
+    /// What is to come in is not what an option restricts the command to.
+    fn left_out(&self, option: &str, what: &str) -> Error {
+        Error::NoIndex {
+            file: self.file.display().to_string(),
+            codename: self.distribution.codename.clone(),
+            reason: format!("{option} leaves out `{what}`"),
+        }
+    }
+
+    /// Refuses a type of package that `-T` leaves out.
+    fn check_type(&self, package_type: PackageType) -> Result<()> {
+        if self.archive.settings.restriction.admits_type(package_type) {
+            return Ok(());
+        }
+        Err(self.left_out("-T", package_type.as_str()))
+    }
+
     /// The indexes that list a binary package of this architecture.
     fn binary_indexes(
         &self,
@@ -213,6 +272,10 @@ impl<'a> Batch<'a> {
                 .collect(),
             PackageArchitecture::Only(only) => ours.filter(|ours| *ours == only).collect(),
         };
+        let is_admitted = |architecture: &&Architecture| restriction.admits_architecture(architecture.as_str());
+        if !wanted.is_empty() && !wanted.iter().any(is_admitted) {
+            return Err(self.left_out("-A", &architecture.to_string()));
+        }
         if wanted.is_empty() {
             return Err(Error::UnknownArchitecture {
                 architecture: architecture.to_string(),
@@ -232,6 +295,9 @@ impl<'a> Batch<'a> {
     fn place(&mut self, indexes: &[IndexId], package: &ListedPackage, files: Vec<Arrived>) -> Result<()> {
         for arrived in &files {
             self.check_content(&arrived.pool_file())?;
+        }
+        if let (None, Some(first)) = (&self.directory, files.first()) {
+            self.directory = Some(ArchivePath::new(first.path.directory())?);
         }
         let entry = &package.entry;
         let (mut taken, mut there) = (Vec::new(), Vec::new());
@@ -271,10 +337,13 @@ impl<'a> Batch<'a> {
                 ));
             }
         }
+        let origins = || files.iter().map(|arrived| arrived.file.origin.clone());
+        self.originals.all.extend(origins());
+        if !(taken.is_empty() && there.is_empty()) {
+            self.originals.taken.extend(origins());
+        }
         if !taken.is_empty() {
-            if let (None, Some(first)) = (&self.directory, files.first()) {
-                self.directory = Some(ArchivePath::new(first.path.directory())?);
-            }
+            self.is_taken = true;
             files.into_iter().for_each(|arrived| self.bring(arrived));
         }
         Ok(())
@@ -345,8 +414,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The plan, what to tell scripts, and the result lines.
-    fn finish(self, command: &str) -> (Plan, Told, Vec<String>) {
+    fn finish(self, command: &str) -> Finished {
         let plan = Plan {
             changes: self.planned.into_changes(),
             new_files: self.new_files.into_values().collect(),
@@ -357,16 +425,18 @@ impl<'a> Batch<'a> {
             command: command.to_owned(),
             from: None,
         };
-        (
+        let told = Told {
+            looked_at: vec![self.distribution.codename.clone()],
+            cause,
+            files: self.files,
+            accepted: self.accepted,
+        };
+        Finished {
             plan,
-            Told {
-                looked_at: vec![self.distribution.codename.clone()],
-                cause,
-                files: self.files,
-                accepted: self.accepted,
-            },
-            self.results,
-        )
+            told,
+            results: self.results,
+            originals: self.originals,
+        }
     }
 }
 
@@ -403,11 +473,18 @@ fn take_all<T>(archive: &Archive<'_>, files: &[PathBuf], mut take: impl FnMut(&P
 }
 
 /// Carries a batch out and tells the result of each package.
-fn carry_out(session: &Session<'_>, store: Store, (plan, told, results): (Plan, Told, Vec<String>)) -> Result<Outcome> {
+fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<Outcome> {
+    let Finished {
+        plan,
+        told,
+        results,
+        originals,
+    } = finished;
     let archive = session.archive;
     let outcome = session.carry_out(store, plan, &told)?;
     if !archive.settings.dry_run {
         results.iter().for_each(|line| archive.reporter.result(line));
+        originals.delete(archive);
     }
     Ok(outcome)
 }

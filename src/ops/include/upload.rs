@@ -137,15 +137,7 @@ impl Upload {
             }
             let parts = parts_of(archive, intake, &control, &mut brought, directory)?;
             if restriction.admits_architecture("source") && restriction.admits_type(PackageType::Dsc) {
-                self.source = Some((
-                    listed,
-                    IncomingSource {
-                        dsc,
-                        control,
-                        parts,
-                        signers: read.signatures,
-                    },
-                ));
+                self.source = Some((listed, IncomingSource { dsc, control, parts }));
             }
         }
         self.others = parts.into_values().collect();
@@ -280,6 +272,10 @@ impl Batch<'_> {
             others,
             ..
         } = upload;
+        let is_package = |file: &ChangesFile| matches!(file.kind, FileKind::Deb | FileKind::Udeb | FileKind::Dsc);
+        if binaries.is_empty() && source.is_none() && changes.files.iter().any(is_package) {
+            return Err(self.left_out("-A or -T", "all of its packages"));
+        }
         for (listed, deb) in binaries {
             let columns = Columns {
                 section: listed.section.as_ref(),
@@ -304,7 +300,6 @@ impl Batch<'_> {
         changes: &Changes,
         others: Vec<(ChangesFile, SpooledFile)>,
     ) -> Result<()> {
-        // where nothing came in, there is no place and nothing to keep them for, and nothing to tell
         let Some(directory) = self.directory.clone() else {
             return Ok(());
         };
@@ -315,6 +310,9 @@ impl Batch<'_> {
             file: changes_file.origin.clone(),
             pool_path: None,
         };
+        let beside = fsio::parent(&accepted.file).to_owned();
+        let names = changes.files.iter().map(|listed| beside.join(listed.name.as_str()));
+        self.originals.all.extend(names.chain([accepted.file.clone()]));
         if let Some(tracking) = self.distribution.tracking {
             if tracking.include_changes {
                 let path = directory.join(&pool_name(changes))?;
@@ -340,7 +338,9 @@ impl Batch<'_> {
                 }
             }
         }
-        self.accepted.push(accepted);
+        if self.is_taken {
+            self.accepted.push(accepted);
+        }
         Ok(())
     }
 
@@ -351,6 +351,7 @@ impl Batch<'_> {
             file_list: None,
         };
         self.check_content(&arrived.pool_file())?;
+        self.originals.taken.insert(arrived.file.origin.clone());
         self.extra_tracked.push(ExtraTrackedFile {
             codename: self.distribution.codename.clone(),
             source: changes.source.clone(),
@@ -365,13 +366,13 @@ impl Batch<'_> {
     }
 }
 
-/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`.
+/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`, with the epoch as reprepro has it.
 fn pool_name(changes: &Changes) -> String {
     let architectures: Vec<String> = changes.architectures.iter().map(ToString::to_string).collect();
     format!(
         "{}_{}_{}.changes",
         changes.source,
-        changes.version.without_epoch(),
+        changes.version,
         architectures.join("+")
     )
 }
