@@ -201,6 +201,12 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// A value for `Origin` that cannot stand in a configuration.
+    #[error("invalid origin `{}`: must be one line of text without `#`", origin.escape_debug())]
+    InvalidOrigin {
+        /// The value given.
+        origin: String,
+    },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]
     AlreadyThere {
@@ -261,7 +267,7 @@ impl Error {
             Self::Package { source, .. } | Self::Value(source) => source.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::MissingPart { .. } => ErrorKind::FileMissing,
-            Self::ListFormat { .. } => ErrorKind::Usage,
+            Self::ListFormat { .. } | Self::InvalidOrigin { .. } => ErrorKind::Usage,
             Self::NoTrack { .. } | Self::MissingListed { .. } => ErrorKind::Unknown,
             Self::Name(_)
             | Self::Version(_)
@@ -302,6 +308,7 @@ impl Error {
                 "put it beside the .dsc; for an upload whose .changes does not list it, use --ignore=missingfile"
                     .into(),
             ),
+            Self::AlreadyThere { .. } => Some("an archive is there already; `-b` names another base directory".into()),
             Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
