@@ -15,7 +15,7 @@ use support::env::one_distribution;
 use support::index::{field, lines, read_index, stanzas};
 use support::scenario::{self, Scenario, Step};
 use support::state::{self, State};
-use support::{Compression, Deb, Output, TestEnv, TestResult, Tool, have_tools};
+use support::{Changes, Compression, Deb, Output, TestEnv, TestResult, Tool, have_tools};
 
 /// How many commands a scenario has.
 const STEPS: usize = 40;
@@ -48,8 +48,8 @@ impl Pair {
             return Ok(None);
         };
         Ok(Some(Self {
-            theirs: TestEnv::with(reprepro, distributions)?,
-            ours: TestEnv::with(Tool::under_test(), distributions)?,
+            theirs: TestEnv::in_memory(reprepro, distributions)?,
+            ours: TestEnv::in_memory(Tool::under_test(), distributions)?,
         }))
     }
 
@@ -175,7 +175,7 @@ struct Deliberate {
     ours: (i32, &'static str),
 }
 
-const DELIBERATE: [Deliberate; 7] = [
+const DELIBERATE: [Deliberate; 8] = [
     Deliberate {
         what: "a copy does not put an older version in place of a newer one",
         why: "a promotion given in the wrong order would downgrade production with no more than a warning",
@@ -218,6 +218,20 @@ const DELIBERATE: [Deliberate; 7] = [
         command: |env| built(env, &[Deb::new("hello", "1").without_section()]),
         theirs: (255, ""),
         ours: (0, "local|main|amd64: hello 1\n"),
+    },
+    Deliberate {
+        what: "the packages of an upload come with it",
+        why: "reprepro takes a file that is not there as brought if the pool has it, and an upload that was cut short passes",
+        lines: &[],
+        command: |env| {
+            let deb = Deb::new("hello", "1");
+            include(env, "local", &deb)?;
+            let path = Changes::new("local").deb(&deb).build(&env.incoming())?;
+            std::fs::remove_file(env.incoming().join("hello_1_amd64.deb"))?;
+            Ok(words(&["include", "local", &path.to_string_lossy()]))
+        },
+        theirs: (0, "local|main|amd64: hello 1\n"),
+        ours: (249, "local|main|amd64: hello 1\n"),
     },
     Deliberate {
         what: "several files of one command are one transaction",

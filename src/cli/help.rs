@@ -40,6 +40,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "deleteunreferenced",
             "dumpreferences",
             "rerunnotifiers",
+            "clearvanished",
             "dump",
             "load",
         ],

@@ -6,6 +6,7 @@ mod help;
 mod hook;
 mod keys;
 mod look;
+mod misuse;
 mod options;
 mod run;
 mod setup;
@@ -39,6 +40,14 @@ pub enum Error {
         /// What the user can do.
         hint: Option<String>,
     },
+    /// An option that the command cannot use.
+    #[error("`{command}` cannot be restricted or changed by {option}")]
+    UnusedOption {
+        /// The option.
+        option: String,
+        /// The command.
+        command: String,
+    },
     /// The server failed.
     #[error(transparent)]
     Serve(#[from] crate::serve::Error),
@@ -69,7 +78,9 @@ impl Error {
             Self::Serve(error) => exit_code(error.kind()),
             // the reader of a pipe has had enough
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Self::Stdout { .. } | Self::Hook { .. } => exit_code(crate::model::ErrorKind::General),
+            Self::Stdout { .. } | Self::Hook { .. } | Self::UnusedOption { .. } => {
+                exit_code(crate::model::ErrorKind::General)
+            }
         }
     }
 
@@ -81,6 +92,7 @@ impl Error {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Serve(_) => None,
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
+            Self::UnusedOption { .. } => Some("leave it out, or use --ignore=unusedoption".into()),
             Self::Stdout { .. } | Self::Hook { .. } => None,
         };
         let with_basedir = |hint: String| match basedir {
@@ -148,17 +160,9 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The error of a command that changes something and has no plan that could be printed before.
-fn not_tried(command: &str) -> Error {
-    Error::Usage {
-        problem: format!("`{command}` cannot be tried with `--dry-run`"),
-        hint: None,
-    }
-}
-
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
-    const NOT_YET: [&str; 25] = [
+    const NOT_YET: [&str; 24] = [
         "update",
         "checkupdate",
         "dumpupdate",
@@ -182,7 +186,6 @@ fn unknown_command(word: &str) -> Error {
         "reoverride",
         "includeddeb",
         "build-needing",
-        "clearvanished",
         "sizes",
     ];
     let word = word.to_ascii_lowercase();

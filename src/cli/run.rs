@@ -12,7 +12,9 @@ use crate::ops::query;
 use crate::ops::query::Selection;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
-use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
+use crate::ops::{
+    self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks, vanished,
+};
 
 use super::command::{self, Command, CommandLine};
 use super::hook::run_end_hook;
@@ -20,7 +22,7 @@ use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
 use super::term::Terminal;
-use super::{Error, answer, look, not_tried, unknown_command};
+use super::{Error, answer, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -32,9 +34,13 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
             .unwrap_or_default();
         return Err(unknown_command(&word));
     }
+    misuse::refuse(name, &global.options, global.dry_run)?;
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let configured = Configured::load(options, home)?;
+    let mut configured = Configured::load(options, home.clone())?;
+    if !matches!(command, Command::Key(_) | Command::Init(_)) {
+        use_callers_keys(&mut configured, home);
+    }
     let Some(hook) = configured.options.endhook.clone() else {
         return run_configured(name, (command, &global), configured, arguments);
     };
@@ -52,6 +58,23 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
     run_end_hook(hook, arguments.get(place..).unwrap_or_default(), environment, code)
 }
 
+/// Where no option names a key directory and the archive has none of its own, the keys are the caller's, as with
+/// reprepro.
+fn use_callers_keys(configured: &mut Configured, home: Option<PathBuf>) {
+    if configured.options.gnupghome.is_some() || configured.directories.gnupg.exists() {
+        return;
+    }
+    let named = std::env::var_os("GNUPGHOME").map(PathBuf::from);
+    let usual = home.map(|home| home.join(".gnupg"));
+    if let Some(directory) = [named, usual]
+        .into_iter()
+        .flatten()
+        .find(|directory| directory.exists())
+    {
+        configured.directories.gnupg = directory;
+    }
+}
+
 fn run_configured(
     name: &str,
     (command, global): (Command, &GlobalOptions),
@@ -66,9 +89,6 @@ fn run_configured(
     let settings = settings(global, &configured.options, name, arguments);
     if let Some(done) = without_configuration(&command, &configured.directories, &settings, global)? {
         return Ok(done);
-    }
-    if global.dry_run && matches!(command, Command::Load) {
-        return Err(not_tried("load"));
     }
     let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
     let archive = Archive {
@@ -190,11 +210,14 @@ fn bring_in(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
 
 fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     let (to, from, wanted) = match command {
-        Command::Copy(command::Copy {
-            destination,
-            source,
-            names,
-        }) => (destination, source, Wanted::Names(names)),
+        Command::Copy(arguments) => {
+            let names: Result<_, ops::Error> = arguments
+                .names
+                .iter()
+                .map(|word| with_version(word, PackageName::new))
+                .collect();
+            (arguments.destination, arguments.source, Wanted::Names(names?))
+        }
         Command::CopySrc(command::CopySource {
             destination,
             source,
@@ -283,6 +306,7 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
                 answer::json(&[""; 0])?;
             }
         }
+        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
         Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
         Command::DeleteUnreferenced => {
             let removed = garbage::delete_unreferenced(archive)?;

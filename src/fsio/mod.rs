@@ -192,6 +192,15 @@ pub fn sync_filesystem(directory: &Path) -> Result<()> {
     rustix::fs::syncfs(&handle).at("sync the file system of", directory)
 }
 
+/// Whether two directories are of one file system, so that a [`sync_filesystem`] of one is a sync of the other.
+///
+/// # Errors
+/// One of them is not there.
+pub fn same_filesystem(one: &Path, other: &Path) -> Result<bool> {
+    let device = |path: &Path| fs::metadata(path).at("read", path).map(|found| found.dev());
+    Ok(device(one)? == device(other)?)
+}
+
 /// Sets when a file says that it was last changed, in Unix seconds.
 ///
 /// # Errors
@@ -206,15 +215,6 @@ pub fn set_modified(path: &Path, unix_seconds: i64) -> Result<()> {
         last_modification: time,
     };
     rustix::fs::utimensat(CWD, path, &times, rustix::fs::AtFlags::empty()).at("set the time of", path)
-}
-
-/// Whether two directories are of one file system, so that a [`sync_filesystem`] of one is a sync of the other.
-///
-/// # Errors
-/// One of them is not there.
-pub fn same_filesystem(one: &Path, other: &Path) -> Result<bool> {
-    let device = |path: &Path| fs::metadata(path).at("read", path).map(|found| found.dev());
-    Ok(device(one)? == device(other)?)
 }
 
 /// Gives the file `from` the second name `to`, or copies it where the file system cannot link.

@@ -107,6 +107,16 @@ impl Archive<'_> {
         Ok(distribution)
     }
 
+    /// Refuses `-C` and `-A` words that no distribution at all has: a loop over distributions may name what only some of
+    /// them have.
+    ///
+    /// # Errors
+    /// As [`Self::check_restriction`].
+    pub fn check_restriction_anywhere(&self) -> Result<()> {
+        let all: Vec<&Distribution> = self.conf.distributions.iter().collect();
+        self.check_restriction(&all)
+    }
+
     /// Refuses `-C` and `-A` words that no distribution in question has.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub enum Depth {
 /// [`Error::FaultsFound`] after each fault was reported.
 pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     let distributions = archive.distributions(names)?;
-    archive.check_restriction(&distributions)?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
     let snapshot = store.snapshot()?;
@@ -73,8 +73,11 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     if names.is_empty() && !archive.settings.dry_run {
         register_strays(archive, &store)?;
     }
+    super::vanished::warn(archive, &snapshot);
     drop((store, snapshot));
-    session.finish()?;
+    if !archive.settings.dry_run {
+        session.finish()?;
+    }
     outcome(faults, ErrorKind::General)
 }
 

@@ -9,20 +9,20 @@ use super::archive::Archive;
 use super::error::DowngradedPackage;
 use super::notify::Cause;
 use super::plan::{Addition, Decision, Plan, Planned};
-use super::query::{self, Found, Selection};
+use super::query::{self, Found, Selection, highest, of_version};
 use super::session::{Outcome, Session, Told};
 use super::{Error, Result, archiving};
 
 /// Which packages to copy.
 #[derive(Debug, Clone)]
 pub enum Wanted {
-    /// Binary and source packages of these names.
-    Names(Vec<PackageName>),
-    /// A source with all its binaries; only these versions of the source, if any is named.
+    /// Binary and source packages of these names; where a version is named, only that, else the highest.
+    Names(Vec<(PackageName, Option<Version>)>),
+    /// A source with all its binaries; only these versions of the source, if any is named, else the highest.
     Source {
         /// The source package.
         source: SourceName,
-        /// The versions; empty for all.
+        /// The versions; empty for the highest.
         versions: Vec<Version>,
     },
     /// Those of a selection.
@@ -37,7 +37,7 @@ pub enum Wanted {
 pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Result<Outcome> {
     let to = archive.writable_distribution(to)?;
     let from = archive.distribution(from)?;
-    archive.check_restriction(&[to, from])?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
     let snapshot = store.snapshot()?;
@@ -47,7 +47,7 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
     } else {
         vec![to.codename.clone()]
     };
-    let plan = plan_copy(archive, &snapshot, to, found)?;
+    let plan = plan_copy(archive, &snapshot, to, &found)?;
     let cause = Cause {
         command: archive.settings.command.clone(),
         from: Some(from.codename.to_string()),
@@ -65,8 +65,9 @@ fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wante
     match wanted {
         Wanted::Names(names) => {
             let mut found = Vec::new();
-            for name in names {
-                let of_name = query::find(snapshot, from, restriction, &Selection::Name(name.clone()))?;
+            for (name, version) in names {
+                let all = query::find(snapshot, from, restriction, &Selection::Name(name.clone()))?;
+                let of_name = of_version(all, version.as_ref());
                 if of_name.is_empty() {
                     archive.reporter.note(&format!("Will not copy as not found: {name}."));
                 }
@@ -85,13 +86,13 @@ fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wante
                 let message = format!("Nothing to do as no package with source '{source}' found!");
                 archive.reporter.note(&message);
             }
-            Ok(found)
+            Ok(if versions.is_empty() { highest(found) } else { found })
         }
-        Wanted::Selected(selection) => query::find(snapshot, from, restriction, selection),
+        Wanted::Selected(selection) => Ok(highest(query::find(snapshot, from, restriction, selection)?)),
     }
 }
 
-fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, found: Vec<Found>) -> Result<Plan> {
+fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, found: &[Found]) -> Result<Plan> {
     let addition = if archive.settings.allow_downgrade {
         Addition::CopyWithDowngrade
     } else {
@@ -100,7 +101,9 @@ fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, foun
     let targets = to.indexes();
     let mut planned = Planned::default();
     let mut downgraded = Vec::new();
-    for Found { index, entry } in found {
+    // lowest version first, so that of several the highest stays where there is room for one
+    let versions = found.chunk_by(|one, next| one.index == next.index && one.entry.name == next.entry.name);
+    for Found { index, entry } in versions.flat_map(|versions| versions.iter().rev()) {
         let target = IndexId {
             codename: to.codename.clone(),
             ..index.clone()
@@ -108,7 +111,7 @@ fn plan_copy(archive: &Archive<'_>, snapshot: &Snapshot, to: &Distribution, foun
         if !targets.contains(&target) {
             continue;
         }
-        let Some(package) = snapshot.package(&index, &entry.name, &entry.version)? else {
+        let Some(package) = snapshot.package(index, &entry.name, &entry.version)? else {
             continue;
         };
         match archiving::add(&archive.conf, snapshot, &mut planned, (&target, package), addition)? {

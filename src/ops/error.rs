@@ -138,6 +138,12 @@ pub enum Error {
         /// The distribution.
         codename: Codename,
     },
+    /// What is to be forgotten still holds packages.
+    #[error("{} still hold packages", list(indexes))]
+    Vanished {
+        /// The indexes.
+        indexes: Vec<String>,
+    },
     /// There is no such tracking record.
     #[error("`{codename}` tracks no `{source_name}` `{version}`")]
     NoTrack {
@@ -185,6 +191,14 @@ pub enum Error {
         #[source]
         source: ingest::source::FormatError,
     },
+    /// A file that a .changes lists is not beside it.
+    #[error("`{file}` is missing, which `{changes}` lists", changes = changes.display())]
+    MissingListed {
+        /// The file.
+        file: String,
+        /// The .changes file.
+        changes: PathBuf,
+    },
     /// A file that a .dsc names is nowhere.
     #[error("`{file}` is missing: it did not come in, and there is no `{path}`")]
     MissingPart {
@@ -192,14 +206,6 @@ pub enum Error {
         file: String,
         /// Where it would be in the pool.
         path: ArchivePath,
-    },
-    /// A file that a .changes lists is not beside it.
-    #[error("`{changes}` lists `{file}`, but that is not beside it", changes = changes.display())]
-    MissingListed {
-        /// The .changes file.
-        changes: PathBuf,
-        /// The file.
-        file: String,
     },
     /// A value for `Origin` that cannot stand in a configuration.
     #[error("invalid origin `{}`: must be one line of text without `#`", origin.escape_debug())]
@@ -279,6 +285,7 @@ impl Error {
             | Self::Downgrade { .. }
             | Self::NoTracking { .. }
             | Self::StillTracking { .. }
+            | Self::Vanished { .. }
             | Self::AlreadyThere { .. } => ErrorKind::General,
         }
     }
@@ -310,6 +317,9 @@ impl Error {
             ),
             Self::AlreadyThere { .. } => Some("an archive is there already; `-b` names another base directory".into()),
             Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
+            Self::Vanished { .. } => {
+                Some("put them back into conf/distributions, or remove their packages with --delete".into())
+            }
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
             _ => None,

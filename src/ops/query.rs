@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::conf::distribution::Distribution;
 use crate::conf::formula::Subject;
 use crate::conf::{Formula, glob};
-use crate::model::{ArchivePath, Entry, IndexId, PackageName, Restriction, Stanza, Track};
+use crate::model::{ArchivePath, Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
 use crate::store::Snapshot;
 
 use super::Result;
@@ -20,6 +20,8 @@ use super::list_format::ListFormat;
 pub enum Selection {
     /// All.
     All,
+    /// None.
+    Nothing,
     /// Those of one name.
     Name(PackageName),
     /// Those whose name a glob matches.
@@ -56,6 +58,7 @@ pub fn find(
         let mut entries = match selection {
             Selection::Name(name) => snapshot.find(&index, name)?,
             Selection::All => snapshot.entries(&index)?,
+            Selection::Nothing => Vec::new(),
             Selection::Matching(glob) => {
                 let mut entries = snapshot.entries(&index)?;
                 entries.retain(|entry| glob::matches(glob, entry.name.as_str()));
@@ -70,6 +73,24 @@ pub fn find(
         }));
     }
     Ok(found)
+}
+
+/// Of several versions of a package in an index only the highest: what a command means that names no version.
+#[must_use]
+pub fn highest(mut found: Vec<Found>) -> Vec<Found> {
+    // `find` gives the versions of a package one after the other, the highest first
+    found.dedup_by(|next, kept| next.index == kept.index && next.entry.name == kept.entry.name);
+    found
+}
+
+/// The packages of this version, or of the highest if none is named.
+#[must_use]
+pub fn of_version(mut found: Vec<Found>, version: Option<&Version>) -> Vec<Found> {
+    let Some(version) = version else {
+        return highest(found);
+    };
+    found.retain(|found| found.entry.version.compare(version).is_eq());
+    found
 }
 
 /// The packages of an index that fulfil a formula.
@@ -100,7 +121,7 @@ fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result
 /// The distribution, a component or an architecture is unknown, or the store cannot be read.
 pub fn list(archive: &Archive<'_>, name: &str, selection: &Selection) -> Result<Vec<Found>> {
     let distribution = archive.distribution(name)?;
-    archive.check_restriction(&[distribution])?;
+    archive.check_restriction_anywhere()?;
     let found = find(
         &archive.snapshot()?,
         distribution,

@@ -9,16 +9,16 @@ use crate::store::Snapshot;
 use super::Result;
 use super::archive::Archive;
 use super::notify::Cause;
-use super::plan::{Plan, Planned, TrackEdit};
-use super::query::{self, Found, Selection};
+use super::plan::{Plan, Planned};
+use super::query::{self, Found, Selection, of_version};
 use super::session::{Outcome, Session, Told};
 
 /// Which packages to remove.
 #[derive(Debug, Clone)]
 pub enum Unwanted {
-    /// Binary and source packages of these names; where a version is named, only that.
+    /// Binary and source packages of these names; where a version is named, only that, else the highest.
     Names(Vec<(PackageName, Option<Version>)>),
-    /// Sources with all their binaries and their tracking records; where a version is named, only that.
+    /// Sources with all their binaries; where a version is named, only that. Tracking that keeps them still does.
     Sources(Vec<(SourceName, Option<Version>)>),
     /// Those of a selection.
     Selected(Selection),
@@ -30,7 +30,7 @@ pub enum Unwanted {
 /// The distribution is unknown or read-only; nothing has changed then. Publishing can fail after the change.
 pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) -> Result<Outcome> {
     let distribution = archive.writable_distribution(distribution)?;
-    archive.check_restriction(&[distribution])?;
+    archive.check_restriction_anywhere()?;
     let session = Session::begin(archive)?;
     let store = session.open()?;
     let selector = Selector {
@@ -38,10 +38,10 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         snapshot: store.snapshot()?,
         distribution,
     };
-    let (found, track_edits) = match unwanted {
-        Unwanted::Names(names) => (selector.by_name(names)?, Vec::new()),
+    let found = match unwanted {
+        Unwanted::Names(names) => selector.by_name(names)?,
         Unwanted::Sources(sources) => selector.by_source(sources)?,
-        Unwanted::Selected(selection) => (selector.find(selection)?, Vec::new()),
+        Unwanted::Selected(selection) => selector.find(selection)?,
     };
     // as with reprepro, only `remove` counts where nothing was there
     let is_looked_at = matches!(unwanted, Unwanted::Names(_)) || !found.is_empty();
@@ -51,7 +51,6 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         .collect();
     let plan = Plan {
         changes: plan_removal(&found).into_changes(),
-        track_edits,
         ..Plan::default()
     };
     let cause = Cause {
@@ -86,8 +85,7 @@ impl Selector<'_> {
     fn by_name(&self, names: &[(PackageName, Option<Version>)]) -> Result<Vec<Found>> {
         let mut all = Vec::new();
         for (name, version) in names {
-            let mut found = self.find(&Selection::Name(name.clone()))?;
-            found.retain(|found| version.as_ref().is_none_or(|version| *version == found.entry.version));
+            let found = of_version(self.find(&Selection::Name(name.clone()))?, version.as_ref());
             if found.is_empty() {
                 self.archive.reporter.note(&format!("Not removed as not found: {name}"));
             }
@@ -96,8 +94,8 @@ impl Selector<'_> {
         Ok(all)
     }
 
-    /// The packages of sources, and their tracking records.
-    fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<(Vec<Found>, Vec<TrackEdit>)> {
+    /// The packages of sources. What tracking keeps of them follows from its mode.
+    fn by_source(&self, sources: &[(SourceName, Option<Version>)]) -> Result<Vec<Found>> {
         let means = |source: &SourceName, version: &Version| {
             let named = |(name, only): &(SourceName, Option<Version>)| {
                 name == source && only.as_ref().is_none_or(|only| only.compare(version).is_eq())
@@ -106,17 +104,7 @@ impl Selector<'_> {
         };
         let mut found = self.find(&Selection::All)?;
         found.retain(|found| means(&found.entry.source, &found.entry.source_version));
-        let mut track_edits = Vec::new();
-        for (source, _) in sources {
-            let tracks = self.snapshot.tracks_of(&self.distribution.codename, source)?;
-            let unwanted = tracks.into_iter().filter(|track| means(&track.source, &track.version));
-            track_edits.extend(unwanted.map(|track| TrackEdit::Remove {
-                codename: self.distribution.codename.clone(),
-                source: track.source,
-                version: track.version,
-            }));
-        }
-        if found.is_empty() && track_edits.is_empty() {
+        if found.is_empty() {
             let names: Vec<_> = sources.iter().map(|(source, _)| source.as_str()).collect();
             let message = format!(
                 "Nothing to do as no package with source '{}' found!",
@@ -124,7 +112,7 @@ impl Selector<'_> {
             );
             self.archive.reporter.note(&message);
         }
-        Ok((found, track_edits))
+        Ok(found)
     }
 }
 

@@ -116,8 +116,10 @@ pub fn follow_changes(
     let edits = touched.into_iter().filter_map(|((source, version), files)| {
         let state = state.get(&source).unwrap_or(&no_state);
         let after = packages_after(&state.packages, changes, &source);
+        // versions of a source may share a file: it counts for the one whose package lists it
         let listed: BTreeSet<&ArchivePath> = after
             .iter()
+            .filter(|entry| entry.source_version == version)
             .flat_map(|entry| &entry.files)
             .map(|file| &file.path)
             .collect();
@@ -188,10 +190,10 @@ pub fn tidy(
         .map(|track| ((track.source.clone(), track.version.clone()), track))
         .collect();
     let mut wanted = before.clone();
-    let mut listed: BTreeMap<&SourceName, BTreeSet<&ArchivePath>> = BTreeMap::new();
+    let mut listed: BTreeMap<(&SourceName, &Version), BTreeSet<&ArchivePath>> = BTreeMap::new();
     for (index, entry) in packages {
         listed
-            .entry(&entry.source)
+            .entry((&entry.source, &entry.source_version))
             .or_default()
             .extend(entry.files.iter().map(|file| &file.path));
         if rebuild {
@@ -207,7 +209,7 @@ pub fn tidy(
     }
     let nothing = BTreeSet::new();
     let edits = wanted.into_iter().filter_map(|(key, track)| {
-        let in_index = listed.get(&key.0).unwrap_or(&nothing);
+        let in_index = listed.get(&(&key.0, &key.1)).unwrap_or(&nothing);
         edit(distribution, before.get(&key), track, |track| {
             settle(tracking, track, in_index)
         })
@@ -216,12 +218,16 @@ pub fn tidy(
 }
 
 /// The records of a distribution as `dumptracks` prints them: each file with its type letter and the number of indexes
-/// that list it.
+/// that list it for that source version.
 #[must_use]
 pub fn dump(distribution: &Distribution, packages: &[(IndexId, Entry)], tracks: &[Track]) -> String {
-    let mut uses: BTreeMap<&ArchivePath, usize> = BTreeMap::new();
-    for file in packages.iter().flat_map(|(_, entry)| &entry.files) {
-        *uses.entry(&file.path).or_default() += 1;
+    let mut uses: BTreeMap<(&SourceName, &Version, &ArchivePath), usize> = BTreeMap::new();
+    for (_, entry) in packages {
+        for file in &entry.files {
+            *uses
+                .entry((&entry.source, &entry.source_version, &file.path))
+                .or_default() += 1;
+        }
     }
     let mut text = String::new();
     for track in tracks {
@@ -231,7 +237,7 @@ pub fn dump(distribution: &Distribution, packages: &[(IndexId, Entry)], tracks: 
             distribution.codename
         );
         for TrackedFile { file, kind } in files {
-            let count = uses.get(&file.path).copied().unwrap_or(0);
+            let count = uses.get(&(source, version, &file.path)).copied().unwrap_or(0);
             text += &format!(" {} {} {count}\n", file.path, kind.letter());
         }
         text.push('\n');

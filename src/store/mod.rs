@@ -159,13 +159,12 @@ fn check_format(directory: &Path) -> Result<()> {
         return Err(Error::Reprepro { path: path() });
     }
     // listed before `version` is read: what another command makes in between comes after its `version`
-    let is_ours = |name: &OsStr| {
-        name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
-    };
     let is_foreign = match fs::read_dir(directory).at("read the directory", directory) {
         Err(error) if error.is_not_found() => false,
         Err(error) => return Err(error.into()),
-        Ok(entries) => entries.flatten().any(|entry| !is_ours(&entry.file_name())),
+        Ok(entries) => entries
+            .flatten()
+            .any(|entry| !is_there_before_version(&entry.file_name())),
     };
     let version = fsio::read_if_there(&directory.join("version"), 4096)?;
     let Some(version) = version else {
@@ -184,6 +183,12 @@ fn check_format(directory: &Path) -> Result<()> {
         }),
     }
 }
+
+/// Our own lock, the version on its way, and the lock file that reprepro leaves when it was killed.
+fn is_there_before_version(name: &OsStr) -> bool {
+    name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+}
+
 /// The right to write, until it and all that was opened with it are dropped.
 #[derive(Debug)]
 pub struct WriteGuard {

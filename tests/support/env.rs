@@ -143,7 +143,17 @@ impl TestEnv {
     /// An archive for this program with this conf/distributions. The path is short, as sockets of a GnuPG agent
     /// must lie below it.
     pub fn with(tool: Tool, distributions: &str) -> TestResult<Self> {
-        let dir = tempfile::Builder::new().prefix("ar").tempdir_in("/tmp")?;
+        Self::below("/tmp", tool, distributions)
+    }
+
+    /// The same in memory, where that is to be had: for tests of many commands, of which each waits for the disk.
+    pub fn in_memory(tool: Tool, distributions: &str) -> TestResult<Self> {
+        let memory = "/dev/shm";
+        Self::below(memory, tool.clone(), distributions).or_else(|_| Self::with(tool, distributions))
+    }
+
+    fn below(place: &str, tool: Tool, distributions: &str) -> TestResult<Self> {
+        let dir = tempfile::Builder::new().prefix("ar").tempdir_in(place)?;
         let env = Self { tool, gnupg: None, dir };
         std::fs::create_dir_all(env.base().join("conf"))?;
         std::fs::create_dir_all(env.incoming())?;

@@ -352,9 +352,11 @@ impl Scenario {
         }
     }
 
-    /// A file of the same name with other content.
+    /// A file of the same name with other content. Only of a source with one package: of two files of which one is
+    /// refused reprepro takes the other.
     fn collision(&mut self) -> TestResult<Vec<String>> {
-        let recipe = self.recipe();
+        let alone: Vec<&Recipe> = RECIPES.iter().filter(|recipe| recipe.binaries.len() == 1).collect();
+        let recipe = *self.dice.pick(&alone);
         let (name, all) = recipe.binaries.first().copied().unwrap_or_default();
         let arch = if all { "all" } else { "amd64" };
         let version = *self.dice.pick(recipe.versions);
@@ -379,7 +381,12 @@ impl Scenario {
             Fault::SurprisingArchitecture,
             Fault::SurprisingBinary,
         ]);
-        let version = *self.dice.pick(recipe.versions);
+        // reprepro takes a file that is missing from the pool if it is there
+        let version = if fault == Fault::MissingFile {
+            "99-1"
+        } else {
+            *self.dice.pick(recipe.versions)
+        };
         let mut changes = Changes::new("unstable").source(&recipe.source(version)).fault(fault);
         for deb in recipe.debs(version, "amd64", true) {
             changes = changes.deb(&deb);
@@ -438,7 +445,7 @@ fn differs_on_purpose(step: &Step, oracle: &TestEnv) -> bool {
             let (Ok(ours), Ok(theirs)) = (version.parse::<Version>(), other.parse::<Version>()) else {
                 return false;
             };
-            at == place && ours <= theirs
+            at == place && ours.compare(&theirs).is_le()
         };
         have.iter().any(older_than)
     })

@@ -35,6 +35,7 @@ pub fn include_binaries(
     take_all(archive, files, |file| match incoming.next() {
         Some(deb) => {
             batch.begin_file(file);
+            batch.check_type(package_type)?;
             batch.add_binary(deb, package_type, Columns::default())
         }
         None => Ok(()),

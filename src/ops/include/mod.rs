@@ -5,23 +5,21 @@
 mod binary;
 mod originals;
 mod override_files;
+mod signatures;
 mod source;
 mod upload;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
-use crate::conf::uploaders::{self, Uploaders};
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
     Architecture, ArchivePath, Component, IndexId, IndexKind, ListedPackage, PackageArchitecture, PackageType,
     PoolFile, Sha256,
 };
-use crate::pgp::{self, Keyring, SignatureInfo, Status};
 use crate::store::{Snapshot, Store};
 
 use super::archive::Archive;
@@ -54,13 +52,16 @@ struct Batch<'a> {
     new_files: BTreeMap<ArchivePath, NewFile>,
     extra_tracked: Vec<ExtraTrackedFile>,
     accepted: Vec<AcceptedChanges>,
-    originals: Originals,
     /// The file of the command that is being taken.
     file: PathBuf,
-    /// The directory of the first of its packages that an index takes; none as long as none does.
+    /// The pool directory of the first of its packages.
     directory: Option<ArchivePath>,
+    /// Whether an index takes any of its packages.
+    is_taken: bool,
     /// The file that brought each change so far.
     files: Vec<PathBuf>,
+
+    originals: Originals,
     results: Vec<String>,
 }
 
@@ -95,6 +96,7 @@ impl<'a> Batch<'a> {
     fn begin_file(&mut self, file: &Path) {
         file.clone_into(&mut self.file);
         self.directory = None;
+        self.is_taken = false;
     }
 
     fn new(archive: &'a Archive<'a>, distribution: &'a Distribution, store: &'a Store) -> Result<Self> {
@@ -108,10 +110,12 @@ impl<'a> Batch<'a> {
             new_files: BTreeMap::new(),
             extra_tracked: Vec::new(),
             accepted: Vec::new(),
-            originals: Originals::default(),
             file: PathBuf::new(),
             directory: None,
+            is_taken: false,
             files: Vec::new(),
+
+            originals: Originals::default(),
             results: Vec::new(),
         })
     }
@@ -180,6 +184,23 @@ impl<'a> Batch<'a> {
             .ok_or_else(|| no_index(format!("it has no component for a {package_type}")))
     }
 
+    /// What is to come in is not what an option restricts the command to.
+    fn left_out(&self, option: &str, what: &str) -> Error {
+        Error::NoIndex {
+            file: self.file.display().to_string(),
+            codename: self.distribution.codename.clone(),
+            reason: format!("{option} leaves out `{what}`"),
+        }
+    }
+
+    /// Refuses a type of package that `-T` leaves out.
+    fn check_type(&self, package_type: PackageType) -> Result<()> {
+        if self.archive.settings.restriction.admits_type(package_type) {
+            return Ok(());
+        }
+        Err(self.left_out("-T", package_type.as_str()))
+    }
+
     /// The indexes that list a binary package of this architecture.
     fn binary_indexes(
         &self,
@@ -199,6 +220,10 @@ impl<'a> Batch<'a> {
                 .collect(),
             PackageArchitecture::Only(only) => ours.filter(|ours| *ours == only).collect(),
         };
+        let is_admitted = |architecture: &&Architecture| restriction.admits_architecture(architecture.as_str());
+        if !wanted.is_empty() && !wanted.iter().any(is_admitted) {
+            return Err(self.left_out("-A", &architecture.to_string()));
+        }
         if wanted.is_empty() {
             return Err(Error::UnknownArchitecture {
                 architecture: architecture.to_string(),
@@ -218,6 +243,9 @@ impl<'a> Batch<'a> {
     fn place(&mut self, indexes: &[IndexId], package: &ListedPackage, files: Vec<Arrived>) -> Result<()> {
         for arrived in &files {
             self.check_content(&arrived.pool_file())?;
+        }
+        if let (None, Some(first)) = (&self.directory, files.first()) {
+            self.directory = Some(ArchivePath::new(first.path.directory())?);
         }
         let entry = &package.entry;
         let (mut taken, mut there) = (Vec::new(), Vec::new());
@@ -263,9 +291,7 @@ impl<'a> Batch<'a> {
             self.originals.taken.extend(origins());
         }
         if !taken.is_empty() {
-            if let (None, Some(first)) = (&self.directory, files.first()) {
-                self.directory = Some(ArchivePath::new(first.path.directory())?);
-            }
+            self.is_taken = true;
             files.into_iter().for_each(|arrived| self.bring(arrived));
         }
         Ok(())
@@ -279,7 +305,7 @@ impl<'a> Batch<'a> {
                 return Err(Error::OtherContent {
                     path: wanted.path.clone(),
                     differences,
-                    references: Vec::new(),
+                    references: vec!["another file of this command".into()],
                 });
             }
         }
@@ -296,44 +322,6 @@ impl<'a> Batch<'a> {
             file_list,
         };
         self.new_files.entry(arrived.path).or_insert(new_file);
-    }
-
-    /// Refuses an upload that the distribution's `Uploaders:` file does not allow.
-    fn check_uploader(&self, file: &Path, mut upload: uploaders::Upload, signatures: &[SignatureInfo]) -> Result<()> {
-        let Some(path) = &self.distribution.uploaders else {
-            return Ok(());
-        };
-        let (rules, warnings) = Uploaders::read(path, &self.archive.directories)?;
-        warnings
-            .iter()
-            .for_each(|warning| self.archive.reporter.warning(&warning.to_string()));
-        upload.distribution = self.distribution.codename.to_string();
-        upload.is_signed = !signatures.is_empty();
-        let good = signatures.iter().filter(|signature| signature.status == Status::Good);
-        upload.signers = good
-            .map(|signature| uploaders::Signer {
-                fingerprint: signature.issuer.clone(),
-                primary: signature.primary.clone().unwrap_or_else(|| signature.issuer.clone()),
-            })
-            .collect();
-        if rules.allow(&upload) || self.archive.ignores(Ignore::Uploaders) {
-            return Ok(());
-        }
-        let signed_by: Vec<String> = signatures.iter().map(ToString::to_string).collect();
-        let signed_by = if signed_by.is_empty() {
-            "it is not signed".to_owned()
-        } else {
-            signed_by.join(", ")
-        };
-        Err(Error::Refused {
-            file: file.display().to_string(),
-            problems: vec![format!(
-                "`{}` allows it to nobody who signed it ({signed_by})",
-                path.display()
-            )],
-            words: vec!["uploaders"],
-            kind: crate::model::ErrorKind::BadSignature,
-        })
     }
 
     fn finish(self, command: &str) -> Finished {
@@ -409,26 +397,4 @@ fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<
         originals.delete(archive);
     }
     Ok(outcome)
-}
-
-/// The keys that signatures of uploads are checked with.
-fn upload_keyring(archive: &Archive<'_>) -> Result<Keyring> {
-    Ok(pgp::KeyHome::open(&archive.directories.gnupg)?.keyring()?)
-}
-
-/// The text of a .changes or .dsc without its signature. A signature that is bad is refused, one by a key that nobody
-/// knows, or none, is not.
-fn payload(archive: &Archive<'_>, file: &Path, text: &[u8], keyring: &Keyring) -> Result<pgp::MaybeSigned> {
-    let read = pgp::read_maybe_signed(text, keyring, archive.settings.now)?;
-    if let Some(broken) = read.broken()
-        && !archive.ignores(Ignore::BrokenSignatures)
-    {
-        return Err(Error::Refused {
-            file: file.display().to_string(),
-            problems: vec![broken.to_string()],
-            words: vec!["brokensignatures"],
-            kind: crate::model::ErrorKind::BadSignature,
-        });
-    }
-    Ok(read)
 }

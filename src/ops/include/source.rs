@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::overrides::Replacement;
-use crate::conf::uploaders;
 use crate::ingest::source::{Classification, IncomingPart, check_parts, classify, packaging_file, receive_parts};
 use crate::ingest::{IncomingControl, Limits, SpooledFile};
 use crate::model::package::{FileName, ListedFile, Listing, sources_stanza};
@@ -16,7 +15,8 @@ use crate::model::{
 use super::super::archive::Archive;
 use super::super::session::{Outcome, Session, describe};
 use super::binary::Columns;
-use super::{Arrived, Batch, Error, Result, carry_out, payload, take_all, upload_keyring};
+use super::signatures::{payload, upload_keyring};
+use super::{Arrived, Batch, Error, Result, carry_out, take_all};
 
 /// Adds source packages, each with the files that its .dsc names.
 ///
@@ -37,12 +37,7 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
             source,
         })?;
         let parts = receive_parts(&intake, &control, crate::fsio::parent(file))?;
-        Ok(IncomingSource {
-            dsc,
-            control,
-            parts,
-            signers: read.signatures,
-        })
+        Ok(IncomingSource { dsc, control, parts })
     })?;
     let store = session.open()?;
     let mut batch = Batch::new(archive, distribution, &store)?;
@@ -50,12 +45,7 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
     take_all(archive, files, |file| match incoming.next() {
         Some(source) => {
             batch.begin_file(file);
-            let facts = uploaders::Upload {
-                source: source.control.source.to_string(),
-                architectures: vec!["source".into()],
-                ..uploaders::Upload::default()
-            };
-            batch.check_uploader(&source.dsc.file.origin, facts, &source.signers)?;
+            batch.check_type(PackageType::Dsc)?;
             batch.add_source(source, Columns::default())
         }
         None => Ok(()),
@@ -70,7 +60,6 @@ pub(super) struct IncomingSource {
     pub dsc: IncomingControl,
     pub control: SourceControl,
     pub parts: Vec<IncomingPart>,
-    pub signers: Vec<crate::pgp::SignatureInfo>,
 }
 
 impl Batch<'_> {

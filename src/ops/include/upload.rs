@@ -19,8 +19,9 @@ use super::super::notify::AcceptedChanges;
 use super::super::plan::ExtraTrackedFile;
 use super::super::session::{Outcome, Session};
 use super::binary::Columns;
+use super::signatures::{payload, upload_keyring};
 use super::source::{IncomingSource, parts_of};
-use super::{Arrived, Batch, Error, Result, carry_out, payload, take_all, upload_keyring};
+use super::{Arrived, Batch, Error, Result, carry_out, take_all};
 
 /// Adds all that .changes files list to a distribution.
 ///
@@ -137,15 +138,7 @@ impl Upload {
             }
             let parts = parts_of(archive, intake, &control, &mut brought, directory)?;
             if restriction.admits_architecture("source") && restriction.admits_type(PackageType::Dsc) {
-                self.source = Some((
-                    listed,
-                    IncomingSource {
-                        dsc,
-                        control,
-                        parts,
-                        signers: read.signatures,
-                    },
-                ));
+                self.source = Some((listed, IncomingSource { dsc, control, parts }));
             }
         }
         self.others = parts.into_values().collect();
@@ -280,6 +273,10 @@ impl Batch<'_> {
             others,
             ..
         } = upload;
+        let is_package = |file: &ChangesFile| matches!(file.kind, FileKind::Deb | FileKind::Udeb | FileKind::Dsc);
+        if binaries.is_empty() && source.is_none() && changes.files.iter().any(is_package) {
+            return Err(self.left_out("-A or -T", "all of its packages"));
+        }
         for (listed, deb) in binaries {
             let columns = Columns {
                 section: listed.section.as_ref(),
@@ -304,7 +301,6 @@ impl Batch<'_> {
         changes: &Changes,
         others: Vec<(ChangesFile, SpooledFile)>,
     ) -> Result<()> {
-        // where nothing came in, there is no place and nothing to keep them for, and nothing to tell
         let Some(directory) = self.directory.clone() else {
             return Ok(());
         };
@@ -343,7 +339,9 @@ impl Batch<'_> {
                 }
             }
         }
-        self.accepted.push(accepted);
+        if self.is_taken {
+            self.accepted.push(accepted);
+        }
         Ok(())
     }
 
@@ -369,13 +367,13 @@ impl Batch<'_> {
     }
 }
 
-/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`.
+/// The name that a .changes gets in the pool: `SOURCE_VERSION_ARCHITECTURES.changes`, with the epoch as reprepro has it.
 fn pool_name(changes: &Changes) -> String {
     let architectures: Vec<String> = changes.architectures.iter().map(ToString::to_string).collect();
     format!(
         "{}_{}_{}.changes",
         changes.source,
-        changes.version.without_epoch(),
+        changes.version,
         architectures.join("+")
     )
 }
