@@ -1,6 +1,6 @@
 //! The commands that work without conf/distributions: those that come before there is one, and `serve`.
 
-use crate::conf::{Conf, Directories, Faults};
+use crate::conf::{Conf, Directories, Faults, IgnoreSet};
 use crate::model::Version;
 use crate::ops::archive::Settings;
 use crate::ops::{self, Reporter};
@@ -23,7 +23,7 @@ pub fn without_configuration(
         Command::Init(arguments) => init(directories, settings, arguments)?,
         Command::Key(arguments) => return keys::run(arguments, directories, settings, global.json).map(Some),
         Command::CheckConf => {
-            let conf = Conf::read(directories, &settings.options.ignore);
+            let conf = read_with_files(directories, &settings.options.ignore);
             return check_conf(conf).map(Some);
         }
         Command::Serve(arguments) => serve(directories, arguments, Terminal::new(settings.options.verbosity))?,
@@ -31,6 +31,13 @@ pub fn without_configuration(
         _ => return Ok(None),
     }
     Ok(Some(0))
+}
+
+/// The configuration, with the files that it names looked into.
+fn read_with_files(directories: &Directories, ignore: &IgnoreSet) -> Result<Conf, Faults> {
+    let mut conf = Conf::read(directories, ignore)?;
+    conf.warnings.extend(conf.check_files(directories)?);
+    Ok(conf)
 }
 
 fn check_conf(conf: Result<Conf, Faults>) -> Result<u8, Error> {
@@ -127,4 +134,23 @@ fn version_compare(first: &Version, second: &Version) -> Result<(), Error> {
         std::cmp::Ordering::Greater => "is larger than",
     };
     answer::text(&format!("'{first}' {relation} '{second}'.\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fsio;
+
+    #[test]
+    fn a_named_file_that_is_missing_is_a_fault() {
+        let base = tempfile::tempdir().unwrap();
+        let directories = Directories::below(base.path());
+        fsio::create_dir_all(&directories.conf).unwrap();
+        let stanza = "Codename: prod\nArchitectures: amd64\nComponents: main\nUploaders: who\n";
+        fsio::write_new(&directories.conf.join("distributions"), stanza.as_bytes()).unwrap();
+        let faults = read_with_files(&directories, &IgnoreSet::default()).unwrap_err();
+        assert!(faults.to_string().contains("conf/who"), "{faults}");
+        fsio::write_new(&directories.conf.join("who"), b"allow * by unsigned\n").unwrap();
+        assert!(read_with_files(&directories, &IgnoreSet::default()).is_ok());
+    }
 }
