@@ -72,8 +72,12 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
         let previous = publisher.previous(distribution)?;
         let is_wanted = match wish {
             Wish::Owed { looked_at } => {
-                needs_publishing(&publisher.snapshot, distribution, previous.as_ref())
-                    || looked_at.contains(&distribution.codename) && (previous.is_none() || is_for_all_looked_at)
+                needs_publishing(
+                    &publisher.snapshot,
+                    distribution,
+                    previous.as_ref(),
+                    &archive.directories.dist,
+                ) || looked_at.contains(&distribution.codename) && (previous.is_none() || is_for_all_looked_at)
             }
             Wish::Named(named) => named.iter().any(|named| named.codename == distribution.codename),
         };
