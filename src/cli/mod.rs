@@ -3,10 +3,13 @@
 mod answer;
 mod command;
 mod help;
+mod hook;
 mod keys;
 mod look;
+mod misuse;
 mod options;
 mod run;
+mod setup;
 mod syntax;
 mod term;
 
@@ -36,6 +39,14 @@ pub enum Error {
         problem: String,
         /// What the user can do.
         hint: Option<String>,
+    },
+    /// An option that the command cannot use.
+    #[error("`{command}` cannot be restricted or changed by {option}")]
+    UnusedOption {
+        /// The option.
+        option: String,
+        /// The command.
+        command: String,
     },
     /// The server failed.
     #[error(transparent)]
@@ -67,7 +78,9 @@ impl Error {
             Self::Serve(error) => exit_code(error.kind()),
             // the reader of a pipe has had enough
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Self::Stdout { .. } | Self::Hook { .. } => exit_code(crate::model::ErrorKind::General),
+            Self::Stdout { .. } | Self::Hook { .. } | Self::UnusedOption { .. } => {
+                exit_code(crate::model::ErrorKind::General)
+            }
         }
     }
 
@@ -78,6 +91,7 @@ impl Error {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Serve(_) => None,
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
+            Self::UnusedOption { .. } => Some("leave it out, or use --ignore=unusedoption".into()),
             Self::Stdout { .. } | Self::Hook { .. } => None,
         };
         print_error(self, hint.as_deref());
@@ -96,6 +110,10 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
         }
         Err(page) if page.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = page.print();
+            return exit_code(crate::model::ErrorKind::Usage);
+        }
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            term::tell(&command_line().render_help().to_string());
             return exit_code(crate::model::ErrorKind::Usage);
         }
         Err(error) => {
@@ -138,7 +156,7 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
-    const NOT_YET: [&str; 25] = [
+    const NOT_YET: [&str; 24] = [
         "update",
         "checkupdate",
         "dumpupdate",
@@ -162,7 +180,6 @@ fn unknown_command(word: &str) -> Error {
         "reoverride",
         "includeddeb",
         "build-needing",
-        "clearvanished",
         "sizes",
     ];
     let word = word.to_ascii_lowercase();

@@ -21,11 +21,12 @@ impl Terminal {
             is_terminal: io::stderr().is_terminal(),
         }
     }
+}
 
-    fn tell(line: &str) {
-        // where stderr is closed, there is nobody to tell
-        let _ = writeln!(io::stderr().lock(), "{}", printable(line));
-    }
+/// Writes to stderr.
+pub fn tell(text: &str) {
+    // where stderr is closed, there is nobody to tell
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
 /// The text without control characters that could drive the terminal: names and messages come from outside.
@@ -49,31 +50,31 @@ impl Reporter for Terminal {
 
     fn note(&self, line: &str) {
         if self.verbosity >= 0 {
-            Self::tell(line);
+            tell(line);
         }
     }
 
     fn status(&self, line: &str) {
         if self.verbosity > 0 || (self.verbosity == 0 && self.is_terminal) {
-            Self::tell(line);
+            tell(line);
         }
     }
 
     fn warning(&self, line: &str) {
-        Self::tell(&format!("Warning: {line}"));
+        tell(&format!("Warning: {line}"));
     }
 }
 
 /// Prints an error with its causes and what can be done about it.
 pub fn print_error(error: &dyn std::error::Error, hint: Option<&str>) {
-    Terminal::tell(&format!("Error: {error}"));
+    tell(&format!("Error: {error}"));
     let mut cause = error.source();
     while let Some(error) = cause {
-        Terminal::tell(&format!("Caused by: {error}"));
+        tell(&format!("Caused by: {error}"));
         cause = error.source();
     }
     if let Some(hint) = hint {
-        Terminal::tell(&format!("Hint: {hint}"));
+        tell(&format!("Hint: {hint}"));
     }
 }
 

@@ -138,6 +138,12 @@ pub enum Error {
         /// The distribution.
         codename: Codename,
     },
+    /// What is to be forgotten still holds packages.
+    #[error("{} still hold packages", list(indexes))]
+    Vanished {
+        /// The indexes.
+        indexes: Vec<String>,
+    },
     /// There is no such tracking record.
     #[error("`{codename}` tracks no `{source_name}` `{version}`")]
     NoTrack {
@@ -273,6 +279,7 @@ impl Error {
             | Self::Downgrade { .. }
             | Self::NoTracking { .. }
             | Self::StillTracking { .. }
+            | Self::Vanished { .. }
             | Self::AlreadyThere { .. } => ErrorKind::General,
         }
     }
@@ -303,6 +310,9 @@ impl Error {
                     .into(),
             ),
             Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
+            Self::Vanished { .. } => {
+                Some("put them back into conf/distributions, or remove their packages with --delete".into())
+            }
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
             _ => None,

@@ -20,6 +20,8 @@ use super::list_format::ListFormat;
 pub enum Selection {
     /// All.
     All,
+    /// None.
+    Nothing,
     /// Those of one name.
     Name(PackageName),
     /// Those whose name a glob matches.
@@ -56,6 +58,7 @@ pub fn find(
         let mut entries = match selection {
             Selection::Name(name) => snapshot.find(&index, name)?,
             Selection::All => snapshot.entries(&index)?,
+            Selection::Nothing => Vec::new(),
             Selection::Matching(glob) => {
                 let mut entries = snapshot.entries(&index)?;
                 entries.retain(|entry| glob::matches(glob, entry.name.as_str()));

@@ -25,6 +25,13 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             .iter()
             .map(|found| Event::info(&found.index, &found.entry))
             .collect();
+        if archive.settings.dry_run {
+            let codename = &distribution.codename;
+            archive
+                .reporter
+                .result(&format!("{codename}: tell the notifiers of {} packages", events.len()));
+            continue;
+        }
         let writer = LogWriter {
             distribution,
             directories: &directories,

@@ -3,17 +3,18 @@
 //! However many files a command names, they come in together or not at all.
 
 mod binary;
+mod originals;
+mod override_files;
 mod source;
 mod upload;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
-use crate::conf::overrides::{Overrides, Replacement};
+use crate::conf::overrides::Replacement;
 use crate::conf::uploaders::{self, Uploaders};
-use crate::fsio;
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
@@ -28,6 +29,9 @@ use super::notify::{AcceptedChanges, Cause};
 use super::plan::{Addition, Decision, ExtraTrackedFile, NewFile, Plan, Planned};
 use super::session::{Outcome, Session, Told, refuse_other_content};
 use super::{Error, Result, archiving, with_causes};
+
+use originals::Originals;
+use override_files::OverrideFiles;
 
 pub use binary::include_binaries;
 pub use source::include_sources;
@@ -63,30 +67,6 @@ struct Batch<'a> {
     results: Vec<String>,
 }
 
-/// The files that came in, where they came from: `--delete` removes them.
-#[derive(Debug, Default)]
-struct Originals {
-    /// Those that are in the pool now, or were before.
-    taken: BTreeSet<PathBuf>,
-    /// All.
-    all: BTreeSet<PathBuf>,
-}
-
-impl Originals {
-    fn delete(self, archive: &Archive<'_>) {
-        let unwanted = match archive.settings.options.delete_count() {
-            0 => return,
-            1 => self.taken,
-            _ => self.all,
-        };
-        for path in unwanted {
-            if let Err(error) = fsio::remove_if_there(&path) {
-                archive.reporter.warning(&with_causes(&error));
-            }
-        }
-    }
-}
-
 /// A batch at its end.
 #[derive(Debug)]
 struct Finished {
@@ -94,36 +74,6 @@ struct Finished {
     told: Told,
     results: Vec<String>,
     originals: Originals,
-}
-
-/// The override files of a distribution.
-#[derive(Debug)]
-struct OverrideFiles {
-    deb: Overrides,
-    udeb: Overrides,
-    dsc: Overrides,
-}
-
-impl OverrideFiles {
-    fn read(distribution: &Distribution) -> Result<Self> {
-        let read = |path: &Option<PathBuf>, package_type| match path {
-            Some(path) => Overrides::read(path, package_type),
-            None => Ok(Overrides::default()),
-        };
-        Ok(Self {
-            deb: read(&distribution.deb_override, PackageType::Deb)?,
-            udeb: read(&distribution.udeb_override, PackageType::Udeb)?,
-            dsc: read(&distribution.dsc_override, PackageType::Dsc)?,
-        })
-    }
-
-    fn find(&self, package_type: PackageType, name: &str) -> Option<&Replacement> {
-        match package_type {
-            PackageType::Deb => self.deb.of(name),
-            PackageType::Udeb => self.udeb.of(name),
-            PackageType::Dsc => self.dsc.of(name),
-        }
-    }
 }
 
 /// A spooled file with what its pool path will be, and the paths in it if it is a .deb.
@@ -357,7 +307,7 @@ impl<'a> Batch<'a> {
                 return Err(Error::OtherContent {
                     path: wanted.path.clone(),
                     differences,
-                    references: Vec::new(),
+                    references: vec!["another file of this command".into()],
                 });
             }
         }
@@ -410,7 +360,7 @@ impl<'a> Batch<'a> {
                 path.display()
             )],
             words: vec!["uploaders"],
-            kind: crate::model::ErrorKind::BadSignature,
+            kind: crate::model::ErrorKind::General,
         })
     }
 
@@ -505,7 +455,7 @@ fn payload(archive: &Archive<'_>, file: &Path, text: &[u8], keyring: &Keyring) -
             file: file.display().to_string(),
             problems: vec![broken.to_string()],
             words: vec!["brokensignatures"],
-            kind: crate::model::ErrorKind::BadSignature,
+            kind: crate::model::ErrorKind::General,
         });
     }
     Ok(read)
