@@ -390,7 +390,7 @@ mod tests {
         fsio::write_new(&dists.join("bookworm/Release"), b"old").unwrap();
         std::os::unix::fs::symlink("bookworm", dists.join("stable")).unwrap();
         let tree = Tree::begin(dists, &Codename::new("stable").unwrap()).unwrap();
-        assert_eq!(tree.live_entries().unwrap(), [PathBuf::new(); 0]);
+        assert!(tree.live_entries().unwrap().is_empty());
         fsio::write_new(&tree.directory().join("Release"), b"new").unwrap();
         tree.install(&[]).unwrap();
         drop(tree);

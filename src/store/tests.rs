@@ -765,7 +765,7 @@ fn a_grace_time_can_begin_anew() {
     let guard = archive.guard();
     let store = guard.open().unwrap();
     let (old, young) = (file("pool/main/o/old.deb"), file("pool/main/y/young.deb"));
-    store.announce_files(&[old.clone()], 10).unwrap();
+    store.announce_files(std::slice::from_ref(&old), 10).unwrap();
     store.announce_files(&[young], 50).unwrap();
     store.begin_grace_anew(40).unwrap();
     assert_eq!(store.unreferenced(39).unwrap(), []);
