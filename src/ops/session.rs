@@ -26,6 +26,10 @@ pub struct Session<'a> {
     pub archive: &'a Archive<'a>,
     /// The right to write the database.
     pub guard: WriteGuard,
+    /// When the lock was taken, in Unix seconds: the time of all that the command does.
+    pub now: i64,
+    /// The archive's state before the command.
+    pub before: Snapshot,
 }
 
 /// What a command did, or with `--dry-run` would do.
@@ -58,7 +62,12 @@ impl<'a> Session<'a> {
         let guard = archive
             .database()?
             .lock(&settings.command_line, settings.options.lock_patience())?;
-        let session = Self { archive, guard };
+        let session = Self {
+            archive,
+            now: (settings.clock)(),
+            before: guard.database().snapshot()?,
+            guard,
+        };
         if session.guard.was_left()
             && let Err(error) = session.clear_up()
         {
@@ -120,20 +129,21 @@ impl<'a> Session<'a> {
         }
         self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
         self.commit(&store, &plan)?;
-        let garbage = garbage::due(self.archive, &store)?;
+        let garbage = garbage::due(self, &store)?;
         drop((store, snapshot));
         self.publish_and_tell(&plan.changes, told)?;
-        garbage::collect(self, &garbage)?;
+        garbage::collect(self, &garbage);
         Ok(outcome)
     }
 
     /// Publishes what is owed and removes garbage: the end of a command that changed no index.
     ///
     /// # Errors
-    /// Publishing failed, or garbage cannot be removed.
+    /// Publishing failed.
     pub fn finish(&self) -> Result<()> {
         self.publish_and_tell(&[], &Told::default())?;
-        garbage::collect_all(self)
+        garbage::collect_all(self);
+        Ok(())
     }
 
     /// Publishes what is owed, and tells scripts of the changes.
@@ -208,7 +218,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let files: Vec<_> = wanted.iter().map(|new_file| new_file.file.clone()).collect();
-        store.announce_files(&files, self.archive.settings.now)?;
+        store.announce_files(&files, self.now)?;
         for new_file in &wanted {
             if let Some((digest, paths)) = &new_file.file_list {
                 self.guard.put_file_list(digest, paths)?;
@@ -263,7 +273,7 @@ impl<'a> Session<'a> {
     pub fn provenance(&self) -> Provenance {
         let settings = &self.archive.settings;
         Provenance {
-            unix_seconds: settings.now,
+            unix_seconds: self.now,
             user: settings.user.clone(),
             command: settings.command_line.clone(),
         }
@@ -276,7 +286,7 @@ impl<'a> Session<'a> {
                 distribution,
                 directories: &directories,
                 cause: &told.cause,
-                now: self.archive.settings.now,
+                now: self.now,
             };
             let files = told
                 .files

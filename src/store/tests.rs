@@ -728,6 +728,57 @@ fn garbage_is_what_nothing_names() {
     assert_eq!(store.collect_objects(LATER, 30).unwrap().objects, 2);
 }
 
+#[test]
+fn the_state_of_a_reader_outlives_the_last_commits() {
+    const LATER: i64 = 1 << 40;
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    let reader = archive.database().snapshot().unwrap();
+    put(&store, A, &[("zsh", "1")], LATER - 60);
+    assert_eq!(store.collect_objects(LATER, LATER).unwrap().objects, 0);
+    assert_eq!(reader.entries(&index_id(A)).unwrap().len(), 1);
+    assert_eq!(store.collect_objects(LATER + 3600, LATER + 3600).unwrap().objects, 2);
+}
+
+#[test]
+fn nothing_is_collected_while_a_published_record_cannot_be_read() {
+    const LATER: i64 = 1 << 40;
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    put(&store, A, &[("zsh", "1")], 20);
+    let codename = Codename::new("a").unwrap();
+    guard.set_published(&codename, b"", &[]).unwrap();
+    let record = archive.database().directory().join("published/a");
+    fsio::write_atomic(&record, b"not what was written").unwrap();
+    assert_eq!(store.collect_objects(LATER, LATER).unwrap(), Collected::default());
+    guard.set_published(&codename, b"", &[]).unwrap();
+    assert_eq!(store.collect_objects(LATER, LATER).unwrap().objects, 2);
+}
+
+#[test]
+fn a_grace_time_can_begin_anew() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let (old, young) = (file("pool/main/o/old.deb"), file("pool/main/y/young.deb"));
+    store.announce_files(std::slice::from_ref(&old), 10).unwrap();
+    store.announce_files(&[young], 50).unwrap();
+    store.begin_grace_anew(40).unwrap();
+    assert_eq!(store.unreferenced(39).unwrap(), []);
+    let due: Vec<_> = store
+        .unreferenced(40)
+        .unwrap()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(due, [old.path]);
+    assert_eq!(store.unreferenced(50).unwrap().len(), 2);
+}
+
 fn dump(archive: &Archive) -> Vec<u8> {
     let mut text = Vec::new();
     archive.database().snapshot().unwrap().dump(&mut text).unwrap();
