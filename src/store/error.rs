@@ -158,6 +158,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::File(source) => return source.hint(),
             Self::Version { .. } => {
                 "write a dump with the program that made it, and load that into a fresh database directory"
             }
