@@ -14,7 +14,7 @@ use crate::publish;
 use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
-use super::notify::{AcceptedChanges, Cause, Event, LogWriter};
+use super::notify::{AcceptedChanges, Cause, Event, LogWriter, Patience};
 use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
 use super::tracking::{self, SourceState};
 use super::{Error, Result, export, garbage};
@@ -271,12 +271,14 @@ impl<'a> Session<'a> {
 
     fn tell(&self, changes: &[Change], told: &Told) {
         let directories = script_directories(&self.archive.directories);
+        let patience = Patience::default();
         for distribution in &self.archive.conf.distributions {
             let writer = LogWriter {
                 distribution,
                 directories: &directories,
                 cause: &told.cause,
                 now: self.archive.settings.now,
+                patience: &patience,
             };
             let files = told
                 .files
