@@ -22,7 +22,7 @@ use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
 use super::term::Terminal;
-use super::{Error, answer, look, misuse, unknown_command};
+use super::{Error, answer, look, misuse, not_tried, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -34,7 +34,7 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
             .unwrap_or_default();
         return Err(unknown_command(&word));
     }
-    misuse::refuse(name, &global.options, global.dry_run)?;
+    misuse::refuse(name, &global.options)?;
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut configured = Configured::load(options, home.clone())?;
@@ -46,10 +46,11 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
     };
     let environment = ops::session::script_directories(&configured.directories);
     let hook = configured.directories.file(&hook);
+    let basedir = global.options.basedir.clone();
     let code = match run_configured(name, (command, &global), configured, arguments) {
         Ok(code) => code,
         Err(error) => {
-            error.print();
+            error.print(basedir.as_deref());
             error.exit_code()
         }
     };
@@ -80,7 +81,7 @@ fn run_configured(
     configured: Configured,
     arguments: &[OsString],
 ) -> Result<u8, Error> {
-    let terminal = Terminal::new(configured.options.verbosity);
+    let terminal = Terminal::new(configured.options.verbosity).with_json(global.json);
     configured
         .warnings
         .iter()
@@ -88,6 +89,9 @@ fn run_configured(
     let settings = settings(global, &configured.options, name, arguments);
     if let Some(done) = without_configuration(&command, &configured.directories, &settings, global)? {
         return Ok(done);
+    }
+    if global.dry_run && matches!(command, Command::Load) {
+        return Err(not_tried("load"));
     }
     let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
     let archive = Archive {
@@ -296,6 +300,41 @@ fn track(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Er
 
 fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     match command {
+        Command::Export(_)
+        | Command::CreateSymlinks(_)
+        | Command::Check(_)
+        | Command::CheckPool(_)
+        | Command::RerunNotifiers(_) => {
+            without_answer(archive, command)?;
+            if json {
+                answer::json(&[""; 0])?;
+            }
+        }
+        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
+        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
+        Command::DeleteUnreferenced => {
+            let removed = garbage::delete_unreferenced(archive)?;
+            if archive.settings.dry_run || json {
+                answer::rows(&removed, json)?;
+            }
+            return Ok(Done::something_if(!removed.is_empty()));
+        }
+        Command::DumpReferences => answer::rows(&query::references(archive)?, json)?,
+        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
+        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
+        Command::ListCodenames => {
+            let distributions = archive.conf.distributions.iter();
+            let codenames: Vec<_> = distributions.map(|distribution| &distribution.codename).collect();
+            answer::rows(&codenames, json)?;
+        }
+        _ => return Ok(Done::Nothing),
+    }
+    Ok(Done::Something)
+}
+
+/// Commands whose success is all that they tell.
+fn without_answer(archive: &Archive<'_>, command: Command) -> Result<(), Error> {
+    match command {
         Command::Export(arguments) => export::export(archive, &arguments.distributions)?,
         Command::CreateSymlinks(arguments) => export::create_symlinks(archive, &arguments.distributions)?,
         Command::Check(arguments) => check::check(archive, &arguments.distributions)?,
@@ -307,31 +346,10 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
             };
             check::check_pool(archive, depth)?;
         }
-        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
-        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
-        Command::DeleteUnreferenced => {
-            let removed = garbage::delete_unreferenced(archive)?;
-            if archive.settings.dry_run || json {
-                answer::rows(&removed, json)?;
-            }
-            return Ok(Done::something_if(!removed.is_empty()));
-        }
-        Command::DumpReferences => answer::lines(query::references(archive)?)?,
         Command::RerunNotifiers(arguments) => rerun::rerun_notifiers(archive, &arguments.distributions)?,
-        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
-        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
-        Command::ListCodenames => {
-            answer::lines(
-                archive
-                    .conf
-                    .distributions
-                    .iter()
-                    .map(|distribution| &distribution.codename),
-            )?;
-        }
-        _ => return Ok(Done::Nothing),
+        _ => {}
     }
-    Ok(Done::Something)
+    Ok(())
 }
 
 /// Prints the plan if nothing was carried out, or if it was asked for.

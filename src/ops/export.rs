@@ -9,7 +9,7 @@ use crate::conf::distribution::{Distribution, SignWith};
 use crate::fsio;
 use crate::ingest;
 use crate::model::{Codename, Sha256};
-use crate::pgp::{KeyHome, Passphrase, Signer};
+use crate::pgp::{self, KeyHome, Passphrase, Signer};
 use crate::publish::{self, Check, MissingFileList, Published, needs_publishing};
 use crate::store::{self, Snapshot};
 
@@ -228,7 +228,13 @@ impl Publisher<'_> {
         if let Some(keys) = &keys
             && !self.signers.contains_key(keys)
         {
-            let signer = signer(archive, keys, now)?;
+            let signer = signer(archive, keys, now).map_err(|source| Error::Publish {
+                codename: distribution.codename.clone(),
+                source: publish::Error::Sign {
+                    codename: distribution.codename.clone(),
+                    source,
+                },
+            })?;
             self.signers.insert(keys.clone(), signer);
         }
         let request = publish::Request {
@@ -308,7 +314,7 @@ fn signing_keys(distribution: &Distribution) -> Option<Vec<String>> {
     }
 }
 
-fn signer(archive: &Archive<'_>, keys: &[String], now: i64) -> Result<Signer> {
+fn signer(archive: &Archive<'_>, keys: &[String], now: i64) -> std::result::Result<Signer, pgp::Error> {
     let home = KeyHome::open(&archive.directories.gnupg)?;
     let passphrase = archive
         .settings
@@ -333,6 +339,17 @@ fn signer(archive: &Archive<'_>, keys: &[String], now: i64) -> Result<Signer> {
 /// A distribution is unknown, or a link cannot be made.
 pub fn create_symlinks(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     let distributions = archive.distributions(names)?;
+    if archive.settings.dry_run {
+        let dists = &archive.directories.dist;
+        for distribution in distributions {
+            if let Some((place, target)) = publish::missing_link(dists, distribution, &archive.conf.distributions) {
+                archive
+                    .reporter
+                    .result(&format!("{}: link to {target}", place.display()));
+            }
+        }
+        return Ok(());
+    }
     let session = Session::begin(archive)?;
     for distribution in distributions {
         publish::link_suite(&archive.directories.dist, distribution, &archive.conf.distributions).map_err(
