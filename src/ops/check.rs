@@ -13,7 +13,7 @@ use crate::store::Store;
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
-use super::session::Session;
+use super::session::{self, Session};
 use super::{Error, Result, with_causes};
 
 /// How closely `checkpool` looks.
@@ -102,6 +102,8 @@ fn register_strays(session: &Session<'_>, store: &Store) -> Result<()> {
                 .and_then(Path::to_str)
                 .map(ArchivePath::new);
             match path {
+                // files on their way into the pool
+                _ if place == session::spool_directory(&archive.directories) => {}
                 _ if kind.is_dir() => directories.push(place),
                 Some(Ok(path)) if kind.is_file() && store.pool_file(&path)?.is_none() => {
                     let content = fsio::digest_file(&place)?;

@@ -411,7 +411,58 @@ fn a_torn_last_line_never_happened() {
             "{found}"
         );
         assert_eq!(fs::read(archive.journal()).unwrap(), whole);
+        assert_eq!(
+            fs::read(archive.path().join("journal.torn")).unwrap(),
+            torn,
+            "nothing is lost"
+        );
     }
+}
+
+#[test]
+fn a_damaged_last_line_is_not_taken_for_a_torn_one() {
+    let (archive, _) = two_changes();
+    let whole = fs::read(archive.journal()).unwrap();
+    let last = whole.len() - 1;
+    // the second of them lost its line end, but the tables know that its change has happened
+    for (at, byte) in [(last - 1, b'!'), (last, b'!')] {
+        let mut damaged = whole.clone();
+        damaged[at] = byte;
+        archive.overwrite("journal", &damaged);
+        let error = archive.guard().open().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("journal:2: the journal is damaged: it is no line"),
+            "{error}"
+        );
+        assert_eq!(fs::read(archive.journal()).unwrap(), damaged, "nothing is cut off");
+    }
+}
+
+#[test]
+fn a_reader_waits_while_damaged_tables_are_made_anew() {
+    let (archive, _) = two_changes();
+    let all = archive.database().pool_files().unwrap();
+    assert!(!all.is_empty());
+    let lock = tables::lock(&archive.path(), "a test", Duration::ZERO).unwrap();
+    tables::put_aside(&archive.path()).unwrap();
+    let database = archive.database();
+    let reader = std::thread::spawn(move || database.pool_files().unwrap());
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!reader.is_finished(), "it must not tell of an empty pool");
+    let away = archive.path().join("sled.damaged");
+    fs::rename(away, archive.path().join("sled")).unwrap();
+    drop(lock);
+    assert_eq!(reader.join().unwrap(), all);
+}
+
+#[test]
+fn a_lock_file_that_may_not_be_opened_is_not_a_lock_that_is_held() {
+    let archive = Archive::new();
+    fs::create_dir_all(archive.path().join("lock")).unwrap();
+    let error = archive.database().lock("a test", Duration::ZERO).unwrap_err();
+    assert!(error.to_string().starts_with("cannot open the lock file"), "{error}");
 }
 
 #[test]
