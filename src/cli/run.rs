@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::conf::{Conf, Directories, Options, Settings as Configured};
+use crate::conf::{self, Conf, Directories, Options, Settings as Configured};
 use crate::model::{ErrorKind, PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
@@ -19,7 +19,7 @@ use super::command::{self, Command, CommandLine};
 use super::options::GlobalOptions;
 use super::syntax::find_command;
 use super::term::{Terminal, exit_code};
-use super::{Error, answer, keys, look, unknown_command};
+use super::{Error, answer, follow, keys, look, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -178,10 +178,11 @@ fn without_configuration(
     Ok(Some(0))
 }
 
-fn check_conf(conf: Result<Conf, crate::conf::Faults>) -> Result<u8, Error> {
+fn check_conf(conf: Result<Conf, conf::Faults>) -> Result<u8, Error> {
     match conf {
         Ok(conf) => {
             answer::lines(&conf.warnings)?;
+            answer::lines(conf.update_rules.iter().flat_map(conf::UpdateRule::key_warnings))?;
             let count = conf.distributions.len();
             answer::text(&format!(
                 "no faults; {count} distribution{}\n",
@@ -287,6 +288,7 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         | Command::RemoveSrcs(_)
         | Command::RemoveMatched(_)
         | Command::RemoveFilter(_) => remove_packages(archive, command, json),
+        Command::Update(_) | Command::CheckUpdate(_) | Command::DumpUpdate(_) => follow::follow(archive, command, json),
         Command::List(_)
         | Command::ListMatched(_)
         | Command::ListFilter(_)
@@ -443,7 +445,7 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
 }
 
 /// Prints the plan if nothing was carried out, or if it was asked for.
-fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
+pub fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
     if json {
         answer::json(&outcome.rows)?;
     } else if archive.settings.dry_run {

@@ -22,6 +22,7 @@ pub mod rerun;
 pub mod session;
 mod tracking;
 pub mod tracks;
+pub mod update;
 
 pub use archive::{Archive, Reporter};
 pub use error::{Error, Result, with_causes};
