@@ -111,6 +111,8 @@ pub enum Command {
     DumpReferences,
     /// Call the notifiers for every package that is there
     RerunNotifiers(Distributions),
+    /// Forget the packages of distributions, components and architectures that conf no longer has
+    ClearVanished,
     /// Write the whole state of the archive as text to stdout
     Dump,
     /// Read the state that `dump` wrote, from stdin, into an empty database
@@ -271,7 +273,7 @@ pub struct List {
     /// Codename or suite
     pub distribution: String,
     /// Only packages of this name
-    pub name: Option<PackageName>,
+    pub name: Option<String>,
 }
 
 /// A package name.

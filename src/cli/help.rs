@@ -41,6 +41,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "deleteunreferenced",
             "dumpreferences",
             "rerunnotifiers",
+            "clearvanished",
             "dump",
             "load",
         ],
@@ -194,6 +195,10 @@ const COMMAND_EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("listmatched", &["listmatched noble-prod 'lib*'"]),
+    (
+        "listfilter",
+        &["listfilter noble-prod 'Section (== web), Priority (!= required)'"],
+    ),
     ("serve", &["-b /srv/apt serve --listen 0.0.0.0:80"]),
     (
         "key",

@@ -10,7 +10,7 @@ use crate::ops::key_package::{self, KeyPackage};
 use crate::ops::{self, keys};
 
 use super::term::exit_code;
-use super::{Error, answer};
+use super::{Error, answer, not_tried};
 
 /// Arguments of `key`.
 #[derive(Debug, Args)]
@@ -106,6 +106,14 @@ struct Package {
 pub fn run(command: &KeyCommand, directories: &Directories, settings: &Settings, json: bool) -> Result<u8, Error> {
     let home = directories.gnupg.as_path();
     let passphrase_file = settings.passphrase_file.as_deref();
+    if settings.dry_run {
+        match &command.action {
+            KeyAction::Generate(_) => return Err(not_tried("key generate")),
+            KeyAction::Import { .. } => return Err(not_tried("key import")),
+            KeyAction::Package(_) => return Err(not_tried("key package")),
+            KeyAction::Export(_) | KeyAction::List | KeyAction::Check { .. } => {}
+        }
+    }
     match &command.action {
         KeyAction::Generate(Generate {
             name,
@@ -151,7 +159,7 @@ pub fn run(command: &KeyCommand, directories: &Directories, settings: &Settings,
             }
             return Ok(report.kind().map_or(0, exit_code));
         }
-        KeyAction::Package(package) => build_package(package, directories, settings)?,
+        KeyAction::Package(package) => build_package(package, directories, settings, json)?,
     }
     Ok(0)
 }
@@ -167,7 +175,7 @@ fn imported(keys: &[keys::Imported], json: bool) -> Result<(), Error> {
     }))
 }
 
-fn build_package(package: &Package, directories: &Directories, settings: &Settings) -> Result<(), Error> {
+fn build_package(package: &Package, directories: &Directories, settings: &Settings, json: bool) -> Result<(), Error> {
     let wanted = KeyPackage {
         name: &package.name,
         version: package.package_version.as_deref(),
@@ -182,5 +190,5 @@ fn build_package(package: &Package, directories: &Directories, settings: &Settin
     let built = key_package::build(&directories.gnupg, &wanted, settings.now).map_err(ops::Error::from)?;
     let path = package.output.join(&built.file_name);
     crate::fsio::write_atomic(&path, &built.bytes).map_err(ops::Error::from)?;
-    answer::lines([path.display()])
+    answer::rows(&[path.display().to_string()], json)
 }

@@ -13,7 +13,9 @@ use super::{Error, answer};
 pub fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     match command {
         Command::List(arguments) => {
-            let selection = arguments.name.map_or(Selection::All, Selection::Name);
+            // what cannot be a name is of no package
+            let named = arguments.name.map(|name| PackageName::new(&name).map(Selection::Name));
+            let selection = named.map_or(Selection::All, |name| name.unwrap_or(Selection::Nothing));
             list(archive, &arguments.distribution, &selection, json)
         }
         Command::ListMatched(arguments) => list(

@@ -4,10 +4,13 @@ mod answer;
 mod command;
 mod follow;
 mod help;
+mod hook;
 mod keys;
 mod look;
+mod misuse;
 mod options;
 mod run;
+mod setup;
 mod syntax;
 mod term;
 
@@ -37,6 +40,14 @@ pub enum Error {
         problem: String,
         /// What the user can do.
         hint: Option<String>,
+    },
+    /// An option that the command cannot use.
+    #[error("`{command}` cannot be restricted or changed by {option}")]
+    UnusedOption {
+        /// The option.
+        option: String,
+        /// The command.
+        command: String,
     },
     /// The server failed.
     #[error(transparent)]
@@ -68,20 +79,28 @@ impl Error {
             Self::Serve(error) => exit_code(error.kind()),
             // the reader of a pipe has had enough
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Self::Stdout { .. } | Self::Hook { .. } => exit_code(crate::model::ErrorKind::General),
+            Self::Stdout { .. } | Self::Hook { .. } | Self::UnusedOption { .. } => {
+                exit_code(crate::model::ErrorKind::General)
+            }
         }
     }
 
-    fn print(&self) {
+    /// Prints it. The commands that the hint names get the base directory that this one was given.
+    fn print(&self, basedir: Option<&str>) {
         let hint = match self {
             Self::Ops(error) => error.hint(),
             Self::Conf(faults) => faults.hint(),
             Self::Usage { hint, .. } => hint.clone(),
             Self::Serve(_) => None,
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
+            Self::UnusedOption { .. } => Some("leave it out, or use --ignore=unusedoption".into()),
             Self::Stdout { .. } | Self::Hook { .. } => None,
         };
-        print_error(self, hint.as_deref());
+        let with_basedir = |hint: String| match basedir {
+            Some(basedir) if basedir != "." => hint.replace("`aptrepo ", &format!("`aptrepo -b {basedir} ")),
+            _ => hint,
+        };
+        print_error(self, hint.map(with_basedir).as_deref());
     }
 }
 
@@ -99,16 +118,21 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
             let _ = page.print();
             return exit_code(crate::model::ErrorKind::Usage);
         }
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            term::tell(&command_line().render_help().to_string());
+            return exit_code(crate::model::ErrorKind::Usage);
+        }
         Err(error) => {
             let error = syntax::explain(&error, &arguments);
-            error.print();
+            error.print(None);
             return error.exit_code();
         }
     };
+    let basedir = command_line.global.options.basedir.clone();
     match run::run(&name, command_line, &arguments) {
         Ok(code) => code,
         Err(error) => {
-            error.print();
+            error.print(basedir.as_deref());
             error.exit_code()
         }
     }
@@ -137,9 +161,17 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// The error of a command that changes something and has no plan that could be printed before.
+fn not_tried(command: &str) -> Error {
+    Error::Usage {
+        problem: format!("`{command}` cannot be tried with `--dry-run`"),
+        hint: None,
+    }
+}
+
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
-    const NOT_YET: [&str; 22] = [
+    const NOT_YET: [&str; 21] = [
         "predelete",
         "pull",
         "checkpull",
@@ -160,7 +192,6 @@ fn unknown_command(word: &str) -> Error {
         "reoverride",
         "includeddeb",
         "build-needing",
-        "clearvanished",
         "sizes",
     ];
     let word = word.to_ascii_lowercase();

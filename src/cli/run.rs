@@ -4,22 +4,25 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::conf::{self, Conf, Directories, Options, Settings as Configured};
-use crate::model::{ErrorKind, PackageName, PackageType, SourceName, Version};
+use crate::conf::{Conf, Options, Settings as Configured};
+use crate::model::{PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
 use crate::ops::query;
 use crate::ops::query::Selection;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
-use crate::ops::{self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks};
-use crate::serve;
+use crate::ops::{
+    self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks, vanished,
+};
 
 use super::command::{self, Command, CommandLine};
+use super::hook::run_end_hook;
 use super::options::GlobalOptions;
+use super::setup::without_configuration;
 use super::syntax::find_command;
-use super::term::{Terminal, exit_code};
-use super::{Error, answer, follow, keys, look, unknown_command};
+use super::term::Terminal;
+use super::{Error, answer, follow, look, misuse, not_tried, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -31,18 +34,23 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
             .unwrap_or_default();
         return Err(unknown_command(&word));
     }
+    misuse::refuse(name, &global.options)?;
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let configured = Configured::load(options, home)?;
+    let mut configured = Configured::load(options, home.clone())?;
+    if !matches!(command, Command::Key(_) | Command::Init(_)) {
+        use_callers_keys(&mut configured, home);
+    }
     let Some(hook) = configured.options.endhook.clone() else {
         return run_configured(name, (command, &global), configured, arguments);
     };
     let environment = ops::session::script_directories(&configured.directories);
     let hook = configured.directories.file(&hook);
+    let basedir = global.options.basedir.clone();
     let code = match run_configured(name, (command, &global), configured, arguments) {
         Ok(code) => code,
         Err(error) => {
-            error.print();
+            error.print(basedir.as_deref());
             error.exit_code()
         }
     };
@@ -50,21 +58,21 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
     run_end_hook(hook, arguments.get(place..).unwrap_or_default(), environment, code)
 }
 
-/// Runs the program of `--endhook` when all locks are released. Its exit code takes the place of ours.
-fn run_end_hook(
-    hook: PathBuf,
-    arguments: &[OsString],
-    environment: Vec<(&'static str, PathBuf)>,
-    code: u8,
-) -> Result<u8, Error> {
-    let status = std::process::Command::new(&hook)
-        .args(arguments)
-        .envs(environment)
-        .env("REPREPRO_EXIT_CODE", code.to_string())
-        .status()
-        .map_err(|source| Error::Hook { hook, source })?;
-    let ended = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ended.unwrap_or_else(|| exit_code(ErrorKind::General)))
+/// Where no option names a key directory and the archive has none of its own, the keys are the caller's, as with
+/// reprepro.
+fn use_callers_keys(configured: &mut Configured, home: Option<PathBuf>) {
+    if configured.options.gnupghome.is_some() || configured.directories.gnupg.exists() {
+        return;
+    }
+    let named = std::env::var_os("GNUPGHOME").map(PathBuf::from);
+    let usual = home.map(|home| home.join(".gnupg"));
+    if let Some(directory) = [named, usual]
+        .into_iter()
+        .flatten()
+        .find(|directory| directory.exists())
+    {
+        configured.directories.gnupg = directory;
+    }
 }
 
 fn run_configured(
@@ -73,7 +81,7 @@ fn run_configured(
     configured: Configured,
     arguments: &[OsString],
 ) -> Result<u8, Error> {
-    let terminal = Terminal::new(configured.options.verbosity);
+    let terminal = Terminal::new(configured.options.verbosity).with_json(global.json);
     configured
         .warnings
         .iter()
@@ -81,6 +89,9 @@ fn run_configured(
     let settings = settings(global, &configured.options, name, arguments);
     if let Some(done) = without_configuration(&command, &configured.directories, &settings, global)? {
         return Ok(done);
+    }
+    if global.dry_run && matches!(command, Command::Load) {
+        return Err(not_tried("load"));
     }
     let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
     let archive = Archive {
@@ -101,7 +112,7 @@ fn run_configured(
 
 /// The time in Unix seconds; the one look at the clock.
 #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
-fn now() -> i64 {
+pub fn now() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
@@ -155,124 +166,6 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         command: command.to_owned(),
         command_line: format!("aptrepo {}", words.join(" ")),
     }
-}
-
-/// The commands that work without conf/distributions.
-fn without_configuration(
-    command: &Command,
-    directories: &Directories,
-    settings: &Settings,
-    global: &GlobalOptions,
-) -> Result<Option<u8>, Error> {
-    match command {
-        Command::Init(arguments) => init(directories, settings, arguments)?,
-        Command::Key(arguments) => return keys::run(arguments, directories, settings, global.json).map(Some),
-        Command::CheckConf => {
-            let conf = Conf::read(directories, &settings.options.ignore);
-            return check_conf(conf).map(Some);
-        }
-        Command::Serve(arguments) => serve(directories, arguments, Terminal::new(settings.options.verbosity))?,
-        Command::VersionCompare(arguments) => version_compare(&arguments.first, &arguments.second)?,
-        _ => return Ok(None),
-    }
-    Ok(Some(0))
-}
-
-fn check_conf(conf: Result<Conf, conf::Faults>) -> Result<u8, Error> {
-    match conf {
-        Ok(conf) => {
-            answer::lines(&conf.warnings)?;
-            answer::lines(conf.update_rules.iter().flat_map(conf::UpdateRule::key_warnings))?;
-            let count = conf.distributions.len();
-            answer::text(&format!(
-                "no faults; {count} distribution{}\n",
-                if count == 1 { "" } else { "s" }
-            ))?;
-            Ok(0)
-        }
-        Err(faults) => {
-            for fault in faults.iter() {
-                super::term::print_error(fault, fault.hint().as_deref());
-            }
-            Ok(super::term::exit_code(faults.kind()))
-        }
-    }
-}
-
-fn init(directories: &Directories, settings: &Settings, arguments: &command::Init) -> Result<(), Error> {
-    let restriction = &settings.restriction;
-    let or = |given: Vec<String>, otherwise: &[&str]| {
-        if given.is_empty() {
-            otherwise.iter().map(ToString::to_string).collect()
-        } else {
-            given
-        }
-    };
-    let stable = "stable".parse().map_err(ops::Error::from)?;
-    let new = ops::init::NewArchive {
-        codenames: if arguments.codenames.is_empty() {
-            vec![stable]
-        } else {
-            arguments.codenames.clone()
-        },
-        origin: arguments.origin.clone(),
-        architectures: or(restriction.architectures.clone(), &["amd64", "source"]),
-        components: or(
-            restriction.components.iter().map(ToString::to_string).collect(),
-            &["main"],
-        ),
-    };
-    ops::init::init(directories, &new)?;
-    let conf = directories.conf.display();
-    let base = directories.base.display();
-    answer::text(&format!(
-        "wrote {conf}/options and {conf}/distributions\n\
-         next: aptrepo -b {base} key generate --name 'Your Company' --email archive@example.com\n\
-         then: aptrepo -b {base} export\n"
-    ))
-}
-
-fn serve(directories: &Directories, arguments: &command::Serve, terminal: Terminal) -> Result<(), Error> {
-    let served = serve::Served {
-        out_dir: directories.out.clone(),
-        dist_dir: directories.dist.clone(),
-        clock: now,
-    };
-    let server = serve::Server::bind(arguments.listen, served, serve::Limits::default())?;
-    // whoever started it may have closed stdout; it serves all the same
-    let _ = answer::text(&format!(
-        "serving {} on http://{}/\n",
-        directories.out.display(),
-        server.address()
-    ));
-    server.run(move |line| terminal.status(&access_line(line)));
-    Ok(())
-}
-
-fn access_line(line: &serve::AccessLine) -> String {
-    let problem = line
-        .problem
-        .as_ref()
-        .map(|problem| format!(" ({problem})"))
-        .unwrap_or_default();
-    let serve::AccessLine {
-        peer,
-        method,
-        target,
-        status,
-        sent_bytes,
-        ..
-    } = line;
-    format!("{peer} {method} {target} {status} {sent_bytes}{problem}")
-}
-
-fn version_compare(first: &Version, second: &Version) -> Result<(), Error> {
-    let relation = match first.compare(second) {
-        std::cmp::Ordering::Less => "is smaller than",
-        std::cmp::Ordering::Equal => "is the same as",
-        std::cmp::Ordering::Greater => "is larger than",
-    };
-    answer::text(&format!("'{first}' {relation} '{second}'.\n"))
 }
 
 fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
@@ -407,6 +300,41 @@ fn track(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Er
 
 fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     match command {
+        Command::Export(_)
+        | Command::CreateSymlinks(_)
+        | Command::Check(_)
+        | Command::CheckPool(_)
+        | Command::RerunNotifiers(_) => {
+            without_answer(archive, command)?;
+            if json {
+                answer::json(&[""; 0])?;
+            }
+        }
+        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
+        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
+        Command::DeleteUnreferenced => {
+            let removed = garbage::delete_unreferenced(archive)?;
+            if archive.settings.dry_run || json {
+                answer::rows(&removed, json)?;
+            }
+            return Ok(Done::something_if(!removed.is_empty()));
+        }
+        Command::DumpReferences => answer::rows(&query::references(archive)?, json)?,
+        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
+        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
+        Command::ListCodenames => {
+            let distributions = archive.conf.distributions.iter();
+            let codenames: Vec<_> = distributions.map(|distribution| &distribution.codename).collect();
+            answer::rows(&codenames, json)?;
+        }
+        _ => return Ok(Done::Nothing),
+    }
+    Ok(Done::Something)
+}
+
+/// Commands whose success is all that they tell.
+fn without_answer(archive: &Archive<'_>, command: Command) -> Result<(), Error> {
+    match command {
         Command::Export(arguments) => export::export(archive, &arguments.distributions)?,
         Command::CreateSymlinks(arguments) => export::create_symlinks(archive, &arguments.distributions)?,
         Command::Check(arguments) => check::check(archive, &arguments.distributions)?,
@@ -418,30 +346,10 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
             };
             check::check_pool(archive, depth)?;
         }
-        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
-        Command::DeleteUnreferenced => {
-            let removed = garbage::delete_unreferenced(archive)?;
-            if archive.settings.dry_run || json {
-                answer::rows(&removed, json)?;
-            }
-            return Ok(Done::something_if(!removed.is_empty()));
-        }
-        Command::DumpReferences => answer::lines(query::references(archive)?)?,
         Command::RerunNotifiers(arguments) => rerun::rerun_notifiers(archive, &arguments.distributions)?,
-        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
-        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
-        Command::ListCodenames => {
-            answer::lines(
-                archive
-                    .conf
-                    .distributions
-                    .iter()
-                    .map(|distribution| &distribution.codename),
-            )?;
-        }
-        _ => return Ok(Done::Nothing),
+        _ => {}
     }
-    Ok(Done::Something)
+    Ok(())
 }
 
 /// Prints the plan if nothing was carried out, or if it was asked for.

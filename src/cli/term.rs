@@ -10,6 +10,7 @@ use crate::ops::Reporter;
 pub struct Terminal {
     verbosity: i32,
     is_terminal: bool,
+    is_answer_json: bool,
 }
 
 impl Terminal {
@@ -19,13 +20,21 @@ impl Terminal {
         Self {
             verbosity,
             is_terminal: io::stderr().is_terminal(),
+            is_answer_json: false,
         }
     }
 
-    fn tell(line: &str) {
-        // where stderr is closed, there is nobody to tell
-        let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+    /// The same, where the answer is JSON: lines for people stay out of it.
+    #[must_use]
+    pub fn with_json(self, is_answer_json: bool) -> Self {
+        Self { is_answer_json, ..self }
     }
+}
+
+/// Writes to stderr.
+pub fn tell(text: &str) {
+    // where stderr is closed, there is nobody to tell
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
 /// The text without control characters that could drive the terminal: names and messages come from outside.
@@ -42,38 +51,40 @@ fn printable(text: &str) -> String {
 
 impl Reporter for Terminal {
     fn result(&self, line: &str) {
-        if self.verbosity >= 0 {
+        if self.is_answer_json {
+            self.status(line);
+        } else if self.verbosity >= 0 {
             let _ = writeln!(io::stdout().lock(), "{}", printable(line));
         }
     }
 
     fn note(&self, line: &str) {
         if self.verbosity >= 0 {
-            Self::tell(line);
+            tell(line);
         }
     }
 
     fn status(&self, line: &str) {
         if self.verbosity > 0 || (self.verbosity == 0 && self.is_terminal) {
-            Self::tell(line);
+            tell(line);
         }
     }
 
     fn warning(&self, line: &str) {
-        Self::tell(&format!("Warning: {line}"));
+        tell(&format!("Warning: {line}"));
     }
 }
 
 /// Prints an error with its causes and what can be done about it.
 pub fn print_error(error: &dyn std::error::Error, hint: Option<&str>) {
-    Terminal::tell(&format!("Error: {error}"));
+    tell(&format!("Error: {error}"));
     let mut cause = error.source();
     while let Some(error) = cause {
-        Terminal::tell(&format!("Caused by: {error}"));
+        tell(&format!("Caused by: {error}"));
         cause = error.source();
     }
     if let Some(hint) = hint {
-        Terminal::tell(&format!("Hint: {hint}"));
+        tell(&format!("Hint: {hint}"));
     }
 }
 

@@ -175,11 +175,9 @@ impl Error {
             Self::File { source } | Self::NamedFile { source, .. } => source.kind(),
             Self::NoDistributions { .. } => ErrorKind::FileMissing,
             Self::UnknownField { .. } => ErrorKind::UnknownField,
-            Self::Unknown { .. } | Self::Ambiguous { .. } => ErrorKind::Unknown,
+            Self::Unknown { .. } | Self::Ambiguous { .. } | Self::MissingField { .. } => ErrorKind::Unknown,
             Self::Option { .. } => ErrorKind::Usage,
-            Self::Syntax { .. } | Self::Value { .. } | Self::MissingField { .. } | Self::NotSupported { .. } => {
-                ErrorKind::General
-            }
+            Self::Syntax { .. } | Self::Value { .. } | Self::NotSupported { .. } => ErrorKind::General,
         }
     }
 

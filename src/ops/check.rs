@@ -73,8 +73,11 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     if names.is_empty() && !archive.settings.dry_run {
         register_strays(archive, &store)?;
     }
+    super::vanished::warn(archive, &snapshot);
     drop((store, snapshot));
-    session.finish()?;
+    if !archive.settings.dry_run {
+        session.finish()?;
+    }
     outcome(faults, ErrorKind::General)
 }
 

@@ -141,6 +141,12 @@ pub enum Error {
         /// The distribution.
         codename: Codename,
     },
+    /// What is to be forgotten still holds packages.
+    #[error("{} still hold packages", list(indexes))]
+    Vanished {
+        /// The indexes.
+        indexes: Vec<String>,
+    },
     /// There is no such tracking record.
     #[error("`{codename}` tracks no `{source_name}` `{version}`")]
     NoTrack {
@@ -204,6 +210,12 @@ pub enum Error {
         /// Where it would be in the pool.
         path: ArchivePath,
     },
+    /// A value for `Origin` that cannot stand in a configuration.
+    #[error("invalid origin `{}`: must be one line of text without `#`", origin.escape_debug())]
+    InvalidOrigin {
+        /// The value given.
+        origin: String,
+    },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]
     AlreadyThere {
@@ -265,7 +277,7 @@ impl Error {
             Self::Package { source, .. } | Self::Value(source) => source.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::MissingPart { .. } => ErrorKind::FileMissing,
-            Self::ListFormat { .. } => ErrorKind::Usage,
+            Self::ListFormat { .. } | Self::InvalidOrigin { .. } => ErrorKind::Usage,
             Self::NoTrack { .. } | Self::MissingListed { .. } => ErrorKind::Unknown,
             Self::Name(_)
             | Self::Version(_)
@@ -277,6 +289,7 @@ impl Error {
             | Self::Downgrade { .. }
             | Self::NoTracking { .. }
             | Self::StillTracking { .. }
+            | Self::Vanished { .. }
             | Self::AlreadyThere { .. } => ErrorKind::General,
         }
     }
@@ -307,7 +320,11 @@ impl Error {
                 "put it beside the .dsc; for an upload whose .changes does not list it, use --ignore=missingfile"
                     .into(),
             ),
+            Self::AlreadyThere { .. } => Some("an archive is there already; `-b` names another base directory".into()),
             Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
+            Self::Vanished { .. } => {
+                Some("put them back into conf/distributions, or remove their packages with --delete".into())
+            }
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
             _ => None,

@@ -7,7 +7,7 @@ use crate::conf::ExportMode;
 use crate::conf::distribution::{Distribution, SignWith};
 use crate::ingest;
 use crate::model::{Codename, Sha256};
-use crate::pgp::{KeyHome, Passphrase, Signer};
+use crate::pgp::{self, KeyHome, Passphrase, Signer};
 use crate::publish::{self, Check, MissingFileList, Published, needs_publishing};
 use crate::store::Snapshot;
 
@@ -148,7 +148,13 @@ impl Publisher<'_> {
         if let Some(keys) = &keys
             && !self.signers.contains_key(keys)
         {
-            let signer = signer(archive, keys)?;
+            let signer = signer(archive, keys).map_err(|source| Error::Publish {
+                codename: distribution.codename.clone(),
+                source: publish::Error::Sign {
+                    codename: distribution.codename.clone(),
+                    source,
+                },
+            })?;
             self.signers.insert(keys.clone(), signer);
         }
         let request = publish::Request {
@@ -209,7 +215,7 @@ fn signing_keys(distribution: &Distribution) -> Option<Vec<String>> {
     }
 }
 
-fn signer(archive: &Archive<'_>, keys: &[String]) -> Result<Signer> {
+fn signer(archive: &Archive<'_>, keys: &[String]) -> std::result::Result<Signer, pgp::Error> {
     let home = KeyHome::open(&archive.directories.gnupg)?;
     let passphrase = archive
         .settings
@@ -234,6 +240,17 @@ fn signer(archive: &Archive<'_>, keys: &[String]) -> Result<Signer> {
 /// A distribution is unknown, or a link cannot be made.
 pub fn create_symlinks(archive: &Archive<'_>, names: &[String]) -> Result<()> {
     let distributions = archive.distributions(names)?;
+    if archive.settings.dry_run {
+        let dists = &archive.directories.dist;
+        for distribution in distributions {
+            if let Some((place, target)) = publish::missing_link(dists, distribution, &archive.conf.distributions) {
+                archive
+                    .reporter
+                    .result(&format!("{}: link to {target}", place.display()));
+            }
+        }
+        return Ok(());
+    }
     let session = Session::begin(archive)?;
     for distribution in distributions {
         publish::link_suite(&archive.directories.dist, distribution, &archive.conf.distributions).map_err(

@@ -1,5 +1,6 @@
 //! `--list-format`: reprepro's templates for `list`. `${field}` is a field of the stanza, `${$name}` a value of the
-//! entry, `;N` pads it to N columns on the right, `;-N` on the left; `\n`, `\t`, `\r` and `\0` are characters.
+//! entry, `;N` pads or cuts it to N columns, with blanks on the right, `;-N` with blanks on the left; `\n`, `\t`, `\r` and `\0`
+//! are characters.
 
 use crate::model::{IndexId, ListedPackage, Stanza};
 
@@ -80,10 +81,10 @@ impl ListFormat {
                 Part::Value { name, width } => {
                     let value = value(archive, index, package, &stanza, name);
                     let columns = usize::try_from(width.unsigned_abs()).unwrap_or_default();
-                    line += &if *width < 0 {
-                        format!("{value:>columns$}")
-                    } else {
-                        format!("{value:<columns$}")
+                    line += &match width {
+                        0 => value,
+                        ..0 => format!("{value:>columns$.columns$}"),
+                        1.. => format!("{value:<columns$.columns$}"),
                     };
                 }
             }

@@ -23,6 +23,7 @@ pub mod session;
 mod tracking;
 pub mod tracks;
 pub mod update;
+pub mod vanished;
 
 pub use archive::{Archive, Reporter};
 pub use error::{Error, Result, with_causes};

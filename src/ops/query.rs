@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::conf::distribution::Distribution;
 use crate::conf::formula::Subject;
 use crate::conf::{Formula, glob};
-use crate::model::{Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
+use crate::model::{ArchivePath, Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
 use crate::store::Snapshot;
 
 use super::Result;
@@ -20,6 +20,8 @@ use super::list_format::ListFormat;
 pub enum Selection {
     /// All.
     All,
+    /// None.
+    Nothing,
     /// Those of one name.
     Name(PackageName),
     /// Those whose name a glob matches.
@@ -56,6 +58,7 @@ pub fn find(
         let mut entries = match selection {
             Selection::Name(name) => snapshot.find(&index, name)?,
             Selection::All => snapshot.entries(&index)?,
+            Selection::Nothing => Vec::new(),
             Selection::Matching(glob) => {
                 let mut entries = snapshot.entries(&index)?;
                 entries.retain(|entry| glob::matches(glob, entry.name.as_str()));
@@ -288,9 +291,25 @@ pub struct Shown {
     pub stanza: String,
 }
 
+/// What refers to a pool file, as `dumpreferences` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReferenceRow {
+    /// The index; or distribution, source and version of a tracking record.
+    pub by: String,
+    /// The file.
+    pub path: ArchivePath,
+}
+
+impl std::fmt::Display for ReferenceRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.by, self.path)
+    }
+}
+
 impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "# {}\n{}", self.index, self.stanza)
+        write!(f, "# {}\n{}", self.index, self.stanza.trim_end_matches('\n'))?;
+        writeln!(f)
     }
 }
 
@@ -323,7 +342,7 @@ pub fn show(archive: &Archive<'_>, name: &PackageName, distributions: &[String])
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn references(archive: &Archive<'_>) -> Result<Vec<String>> {
+pub fn references(archive: &Archive<'_>) -> Result<Vec<ReferenceRow>> {
     let snapshot = archive.snapshot()?;
     let mut references = BTreeSet::new();
     for index in snapshot.heads().keys() {
@@ -338,7 +357,7 @@ pub fn references(archive: &Archive<'_>) -> Result<Vec<String>> {
     }
     Ok(references
         .into_iter()
-        .map(|(path, reference)| format!("{reference} {path}"))
+        .map(|(path, by)| ReferenceRow { by, path })
         .collect())
 }
 

@@ -18,6 +18,14 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         command: archive.settings.command.clone(),
         ..Cause::default()
     };
+    if archive.settings.dry_run {
+        for distribution in archive.distributions(names)? {
+            archive
+                .reporter
+                .result(&format!("{}: call the notifiers", distribution.codename));
+        }
+        return Ok(());
+    }
     let mut count = 0;
     for distribution in archive.distributions(names)? {
         let found = query::find(&snapshot, distribution, &archive.settings.restriction, &Selection::All)?;
@@ -25,6 +33,13 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             .iter()
             .map(|found| Event::info(&found.index, &found.entry))
             .collect();
+        if archive.settings.dry_run {
+            let codename = &distribution.codename;
+            archive
+                .reporter
+                .result(&format!("{codename}: tell the notifiers of {} packages", events.len()));
+            continue;
+        }
         let writer = LogWriter {
             distribution,
             directories: &directories,

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use contents::{FileLists, MissingFileList};
 pub use error::Error;
-pub use links::link_suite;
+pub use links::{link_suite, missing_link};
 pub use parts::Part;
 pub use record::{DerivedContents, LastUse, Published, PublishedFile, needs_publishing};
 pub use tree::{Check, remove_leftovers};
