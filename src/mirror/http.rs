@@ -13,7 +13,7 @@ use super::{Error, Result};
 use crate::fsio::{self, AtPath};
 
 /// How often all addresses of a file are tried, and the pauses between.
-const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1)];
 const MAX_REDIRECTS: usize = 5;
 
 /// A client that keeps to these settings.
