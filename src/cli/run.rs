@@ -22,7 +22,7 @@ use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
 use super::term::Terminal;
-use super::{Error, answer, follow, look, misuse, not_tried, unknown_command};
+use super::{Error, answer, follow, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -34,7 +34,7 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
             .unwrap_or_default();
         return Err(unknown_command(&word));
     }
-    misuse::refuse(name, &global.options)?;
+    misuse::refuse(name, &global.options, global.dry_run)?;
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut configured = Configured::load(options, home.clone())?;
@@ -90,9 +90,6 @@ fn run_configured(
     if let Some(done) = without_configuration(&command, &configured.directories, &settings, global)? {
         return Ok(done);
     }
-    if global.dry_run && matches!(command, Command::Load) {
-        return Err(not_tried("load"));
-    }
     let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
     let archive = Archive {
         conf,
@@ -110,7 +107,7 @@ fn run_configured(
     Ok(u8::from(is_error))
 }
 
-/// The time in Unix seconds; the one look at the clock.
+/// The time in Unix seconds; the only place that looks at the clock.
 #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
 pub fn now() -> i64 {
     let now = SystemTime::now()
@@ -159,6 +156,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         allow_downgrade: global.allow_downgrade,
         passphrase_file: global.passphrase_file.clone(),
         now: now(),
+        clock: now,
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))

@@ -4,17 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
-use crate::conf::uploaders::{self, Uploaders};
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
     Architecture, ArchivePath, Component, IndexId, IndexKind, ListedPackage, PackageArchitecture, PackageType,
     PoolFile, Sha256,
 };
-use crate::pgp::{SignatureInfo, Status};
 use crate::store::{Snapshot, Store};
 
 use super::super::archive::Archive;
@@ -288,7 +285,12 @@ impl<'a> Batch<'a> {
         }
         if !taken.is_empty() {
             self.is_taken = true;
-            files.into_iter().for_each(|arrived| self.bring(arrived));
+        }
+        for arrived in files {
+            // what an index has already is brought for the case that its file is lost
+            if !taken.is_empty() || !there.is_empty() && self.is_referenced(&arrived.path)? {
+                self.bring(arrived);
+            }
         }
         Ok(())
     }
@@ -308,6 +310,11 @@ impl<'a> Batch<'a> {
         refuse_other_content(self.archive, self.store, wanted)
     }
 
+    fn is_referenced(&self, path: &ArchivePath) -> Result<bool> {
+        let record = self.store.pool_file(path)?;
+        Ok(record.is_some_and(|record| record.unreferenced_since.is_none()))
+    }
+
     pub(super) fn bring(&mut self, arrived: Arrived) {
         let file = arrived.pool_file();
         let digest: Sha256 = file.content.digests.sha256;
@@ -318,49 +325,6 @@ impl<'a> Batch<'a> {
             file_list,
         };
         self.new_files.entry(arrived.path).or_insert(new_file);
-    }
-
-    /// Refuses an upload that the distribution's `Uploaders:` file does not allow.
-    pub(super) fn check_uploader(
-        &self,
-        file: &Path,
-        mut upload: uploaders::Upload,
-        signatures: &[SignatureInfo],
-    ) -> Result<()> {
-        let Some(path) = &self.distribution.uploaders else {
-            return Ok(());
-        };
-        let (rules, warnings) = Uploaders::read(path, &self.archive.directories)?;
-        warnings
-            .iter()
-            .for_each(|warning| self.archive.reporter.warning(&warning.to_string()));
-        upload.distribution = self.distribution.codename.to_string();
-        upload.is_signed = !signatures.is_empty();
-        let good = signatures.iter().filter(|signature| signature.status == Status::Good);
-        upload.signers = good
-            .map(|signature| uploaders::Signer {
-                fingerprint: signature.issuer.clone(),
-                primary: signature.primary.clone().unwrap_or_else(|| signature.issuer.clone()),
-            })
-            .collect();
-        if rules.allow(&upload) || self.archive.ignores(Ignore::Uploaders) {
-            return Ok(());
-        }
-        let signed_by: Vec<String> = signatures.iter().map(ToString::to_string).collect();
-        let signed_by = if signed_by.is_empty() {
-            "it is not signed".to_owned()
-        } else {
-            signed_by.join(", ")
-        };
-        Err(Error::Refused {
-            file: file.display().to_string(),
-            problems: vec![format!(
-                "`{}` allows it to nobody who signed it ({signed_by})",
-                path.display()
-            )],
-            words: vec!["uploaders"],
-            kind: crate::model::ErrorKind::General,
-        })
     }
 
     pub(super) fn finish(self, command: &str) -> Finished {
