@@ -8,6 +8,7 @@
 //! publish   a snapshot becomes the signed tree that apt clients read
 //! store     the archive's state: block indexes, journal, lookup tables
 //! ingest    packages and uploads from outside, spooled and checked
+//! mirror    upstream archives: whom to believe, what they list, fetching it
 //! conf      the configuration, checked                 pgp     keys, signing, verifying
 //! fsio      files: atomic, durable, limited            model   the words of an archive as checked types
 //! ```
