@@ -10,7 +10,7 @@ use crate::ops::key_package::{self, KeyPackage};
 use crate::ops::{self, keys};
 
 use super::term::exit_code;
-use super::{Error, answer, not_tried};
+use super::{Error, answer};
 
 /// Arguments of `key`.
 #[derive(Debug, Args)]
@@ -106,14 +106,6 @@ struct Package {
 pub fn run(command: &KeyCommand, directories: &Directories, settings: &Settings, json: bool) -> Result<u8, Error> {
     let home = directories.gnupg.as_path();
     let passphrase_file = settings.passphrase_file.as_deref();
-    if settings.dry_run {
-        match &command.action {
-            KeyAction::Generate(_) => return Err(not_tried("key generate")),
-            KeyAction::Import { .. } => return Err(not_tried("key import")),
-            KeyAction::Package(_) => return Err(not_tried("key package")),
-            KeyAction::Export(_) | KeyAction::List | KeyAction::Check { .. } => {}
-        }
-    }
     match &command.action {
         KeyAction::Generate(Generate {
             name,

@@ -28,12 +28,20 @@ const WHOLE: [&str; 19] = [
 ];
 /// Commands that give what comes in a section and a priority.
 const CLASSIFYING: [&str; 4] = ["include", "includedeb", "includeudeb", "includedsc"];
+/// Commands that have no plan to print.
+const WITHOUT_PLAN: [&str; 4] = ["init", "key", "load", "serve"];
 
 /// Refuses options of the command line that `command` cannot use.
 ///
 /// # Errors
 /// There is one. `--ignore=unusedoption` lets those pass that reprepro refuses too.
-pub fn refuse(command: &str, given: &Options) -> Result<(), Error> {
+pub fn refuse(command: &str, given: &Options, dry_run: bool) -> Result<(), Error> {
+    if dry_run && WITHOUT_PLAN.contains(&command) {
+        return Err(Error::Usage {
+            problem: format!("`{command}` has no --dry-run"),
+            hint: None,
+        });
+    }
     if given.ignore.contains(Ignore::UnusedOption) {
         return Ok(());
     }
@@ -72,23 +80,23 @@ mod tests {
 
     #[test]
     fn a_command_for_a_whole_source_cannot_be_restricted() {
-        let error = refuse("removesrc", &options(&[("architecture", "i386")])).unwrap_err();
+        let error = refuse("removesrc", &options(&[("architecture", "i386")]), false).unwrap_err();
         assert_eq!(error.to_string(), "`removesrc` cannot be restricted or changed by -A");
-        assert!(refuse("remove", &options(&[("architecture", "i386")])).is_ok());
+        assert!(refuse("remove", &options(&[("architecture", "i386")]), false).is_ok());
         let ignoring = options(&[("architecture", "i386"), ("ignore", "unusedoption")]);
-        assert!(refuse("removesrc", &ignoring).is_ok());
+        assert!(refuse("removesrc", &ignoring, false).is_ok());
     }
 
     #[test]
     fn a_section_is_for_what_comes_in() {
-        assert!(refuse("list", &options(&[("section", "web")])).is_err());
-        assert!(refuse("includedeb", &options(&[("section", "web")])).is_ok());
+        assert!(refuse("list", &options(&[("section", "web")]), false).is_err());
+        assert!(refuse("includedeb", &options(&[("section", "web")]), false).is_ok());
     }
 
     #[test]
     fn every_name_is_of_a_command() {
         let command = <super::super::command::CommandLine as clap::CommandFactory>::command();
-        for name in WHOLE.iter().chain(&CLASSIFYING) {
+        for name in WHOLE.iter().chain(&CLASSIFYING).chain(&WITHOUT_PLAN) {
             assert!(command.find_subcommand(name).is_some(), "{name}");
         }
     }

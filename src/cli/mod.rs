@@ -160,14 +160,6 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The error of a command that changes something and has no plan that could be printed before.
-fn not_tried(command: &str) -> Error {
-    Error::Usage {
-        problem: format!("`{command}` cannot be tried with `--dry-run`"),
-        hint: None,
-    }
-}
-
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
     const NOT_YET: [&str; 24] = [

@@ -22,7 +22,7 @@ use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
 use super::term::Terminal;
-use super::{Error, answer, look, misuse, not_tried, unknown_command};
+use super::{Error, answer, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -34,7 +34,7 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
             .unwrap_or_default();
         return Err(unknown_command(&word));
     }
-    misuse::refuse(name, &global.options)?;
+    misuse::refuse(name, &global.options, global.dry_run)?;
     let options = global.options.clone().over(environment());
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let mut configured = Configured::load(options, home.clone())?;
@@ -89,9 +89,6 @@ fn run_configured(
     let settings = settings(global, &configured.options, name, arguments);
     if let Some(done) = without_configuration(&command, &configured.directories, &settings, global)? {
         return Ok(done);
-    }
-    if global.dry_run && matches!(command, Command::Load) {
-        return Err(not_tried("load"));
     }
     let conf = Conf::read(&configured.directories, &configured.options.ignore)?;
     let archive = Archive {

@@ -10,7 +10,7 @@ use super::command::{self, Command};
 use super::options::GlobalOptions;
 use super::run::now;
 use super::term::{Terminal, exit_code, print_error};
-use super::{Error, answer, keys, not_tried};
+use super::{Error, answer, keys};
 
 /// Runs one of these commands, and gives its exit code; none if the command is another.
 pub fn without_configuration(
@@ -20,7 +20,6 @@ pub fn without_configuration(
     global: &GlobalOptions,
 ) -> Result<Option<u8>, Error> {
     match command {
-        Command::Init(_) if settings.dry_run => return Err(not_tried("init")),
         Command::Init(arguments) => init(directories, settings, arguments)?,
         Command::Key(arguments) => return keys::run(arguments, directories, settings, global.json).map(Some),
         Command::CheckConf => {

@@ -4,17 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
-use crate::conf::uploaders::{self, Uploaders};
 use crate::ingest::SpooledFile;
 use crate::model::package::{Priority, Section, guess_component};
 use crate::model::{
     Architecture, ArchivePath, Component, IndexId, IndexKind, ListedPackage, PackageArchitecture, PackageType,
     PoolFile, Sha256,
 };
-use crate::pgp::{SignatureInfo, Status};
 use crate::store::{Snapshot, Store};
 
 use super::super::archive::Archive;
@@ -318,49 +315,6 @@ impl<'a> Batch<'a> {
             file_list,
         };
         self.new_files.entry(arrived.path).or_insert(new_file);
-    }
-
-    /// Refuses an upload that the distribution's `Uploaders:` file does not allow.
-    pub(super) fn check_uploader(
-        &self,
-        file: &Path,
-        mut upload: uploaders::Upload,
-        signatures: &[SignatureInfo],
-    ) -> Result<()> {
-        let Some(path) = &self.distribution.uploaders else {
-            return Ok(());
-        };
-        let (rules, warnings) = Uploaders::read(path, &self.archive.directories)?;
-        warnings
-            .iter()
-            .for_each(|warning| self.archive.reporter.warning(&warning.to_string()));
-        upload.distribution = self.distribution.codename.to_string();
-        upload.is_signed = !signatures.is_empty();
-        let good = signatures.iter().filter(|signature| signature.status == Status::Good);
-        upload.signers = good
-            .map(|signature| uploaders::Signer {
-                fingerprint: signature.issuer.clone(),
-                primary: signature.primary.clone().unwrap_or_else(|| signature.issuer.clone()),
-            })
-            .collect();
-        if rules.allow(&upload) || self.archive.ignores(Ignore::Uploaders) {
-            return Ok(());
-        }
-        let signed_by: Vec<String> = signatures.iter().map(ToString::to_string).collect();
-        let signed_by = if signed_by.is_empty() {
-            "it is not signed".to_owned()
-        } else {
-            signed_by.join(", ")
-        };
-        Err(Error::Refused {
-            file: file.display().to_string(),
-            problems: vec![format!(
-                "`{}` allows it to nobody who signed it ({signed_by})",
-                path.display()
-            )],
-            words: vec!["uploaders"],
-            kind: crate::model::ErrorKind::General,
-        })
     }
 
     pub(super) fn finish(self, command: &str) -> Finished {

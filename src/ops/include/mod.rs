@@ -6,15 +6,14 @@ mod batch;
 mod binary;
 mod originals;
 mod override_files;
+mod signatures;
 mod source;
 mod upload;
 
 use std::path::{Path, PathBuf};
 
-use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::ingest::Intake;
-use crate::pgp::{self, Keyring};
 use crate::store::Store;
 
 use super::archive::Archive;
@@ -100,26 +99,4 @@ fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<
         originals.delete(archive);
     }
     Ok(outcome)
-}
-
-/// The keys that signatures of uploads are checked with.
-fn upload_keyring(archive: &Archive<'_>) -> Result<Keyring> {
-    Ok(pgp::KeyHome::open(&archive.directories.gnupg)?.keyring()?)
-}
-
-/// The text of a .changes or .dsc without its signature. A signature that is bad is refused, one by a key that nobody
-/// knows, or none, is not.
-fn payload(archive: &Archive<'_>, file: &Path, text: &[u8], keyring: &Keyring) -> Result<pgp::MaybeSigned> {
-    let read = pgp::read_maybe_signed(text, keyring, archive.settings.now)?;
-    if let Some(broken) = read.broken()
-        && !archive.ignores(Ignore::BrokenSignatures)
-    {
-        return Err(Error::Refused {
-            file: file.display().to_string(),
-            problems: vec![broken.to_string()],
-            words: vec!["brokensignatures"],
-            kind: crate::model::ErrorKind::General,
-        });
-    }
-    Ok(read)
 }

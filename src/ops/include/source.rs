@@ -15,7 +15,8 @@ use crate::model::{
 use super::super::archive::Archive;
 use super::super::session::{Outcome, describe};
 use super::binary::Columns;
-use super::{Arrived, Batch, Error, Result, bring_in, payload, upload_keyring};
+use super::signatures::{payload, upload_keyring};
+use super::{Arrived, Batch, Error, Result, bring_in};
 
 /// Adds source packages, each with the files that its .dsc names.
 ///

@@ -19,8 +19,9 @@ use super::super::notify::AcceptedChanges;
 use super::super::plan::ExtraTrackedFile;
 use super::super::session::Outcome;
 use super::binary::Columns;
+use super::signatures::{payload, upload_keyring};
 use super::source::{IncomingSource, parts_of};
-use super::{Arrived, Batch, Error, Result, bring_in, payload, upload_keyring};
+use super::{Arrived, Batch, Error, Result, bring_in};
 
 /// Adds all that .changes files list to a distribution.
 ///
