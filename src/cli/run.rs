@@ -107,7 +107,7 @@ fn run_configured(
     Ok(u8::from(is_error))
 }
 
-/// The time in Unix seconds; the one look at the clock.
+/// The time in Unix seconds; the only place that looks at the clock.
 #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
 pub fn now() -> i64 {
     let now = SystemTime::now()
@@ -156,6 +156,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         allow_downgrade: global.allow_downgrade,
         passphrase_file: global.passphrase_file.clone(),
         now: now(),
+        clock: now,
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))

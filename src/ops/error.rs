@@ -300,6 +300,7 @@ impl Error {
             Self::Keys(error) => error.hint(),
             Self::KeyPackage(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::File(error) => error.hint(),
             Self::Pgp(error) => error.hint(),
             Self::Publish { source, .. } => Some(match source.hint() {
                 Some(hint) => format!("{hint}; the change is kept, and the next command publishes it"),
