@@ -567,7 +567,22 @@ fn json_answers_parse_and_say_the_same() -> TestResult {
     assert_eq!(rows(&["lsbycomponent", "hello"])?, 1);
     assert_eq!(rows(&["dumptracks"])?, 1);
     assert_eq!(rows(&["dumpunreferenced"])?, 0);
+    assert!(rows(&["dumpreferences"])? > 4);
+    assert_eq!(rows(&["_listcodenames"])?, 1);
+    for command in [
+        "export",
+        "createsymlinks",
+        "check",
+        "checkpool",
+        "rerunnotifiers",
+        "check-conf",
+    ] {
+        assert_eq!(rows(&[command])?, 0, "{command}");
+    }
     assert!(rows(&["--dry-run", "removesrc", "local", "hello"])? > 0);
+    let deb = Deb::new("more", "1").build(&env.incoming())?;
+    assert_eq!(rows(&["includedeb", "local", &deb.to_string_lossy()])?, 1);
+    assert_eq!(rows(&["remove", "local", "more"])?, 1);
     Ok(())
 }
 
@@ -791,6 +806,71 @@ fn the_endhook_is_told_the_exit_code_and_gives_its_own() -> TestResult {
         std::fs::read_to_string(env.base().join("told"))?,
         format!("{code} list elsewhere\n")
     );
+    Ok(())
+}
+
+#[test]
+fn what_changes_nothing_but_dists_can_be_tried_too() -> TestResult {
+    if !ours() {
+        return Ok(());
+    }
+    let env = TestEnv::new()?;
+    let _ = env.run(["export"]).ok();
+    std::fs::remove_file(env.outdir().join("dists/stable"))?;
+    let before = env.tree()?;
+    let tried = env.run(["--dry-run", "createsymlinks"]).ok();
+    assert!(tried.stdout.contains("dists/stable: link to local"), "{tried}");
+    for command in [
+        "export",
+        "rerunnotifiers",
+        "deleteunreferenced",
+        "retrack",
+        "tidytracks",
+    ] {
+        let _ = env.run(["--dry-run", command]).ok();
+    }
+    let key = [
+        "--dry-run",
+        "key",
+        "generate",
+        "--name",
+        "x",
+        "--email",
+        "x@example.com",
+    ];
+    let _ = env.run(key).exits(1);
+    before.assert_unchanged(&env.tree()?);
+    Ok(())
+}
+
+#[test]
+fn an_archive_without_a_key_says_how_to_make_one_and_keeps_the_change() -> TestResult {
+    if !ours() {
+        return Ok(());
+    }
+    let env = TestEnv::with_lines(&["SignWith: yes"])?;
+    let deb = [Deb::new("hello", "1")];
+    let refused = includedeb(&env, "local", &deb)?.exits(251).refused();
+    assert!(refused.stderr.contains("key generate`"), "{refused}");
+    assert!(refused.stderr.contains("the change is kept"), "{refused}");
+    assert_eq!(env.list("local"), "local|main|amd64: hello 1\n");
+    Ok(())
+}
+
+#[test]
+fn check_conf_looks_into_the_files_that_are_named() -> TestResult {
+    if !ours() {
+        return Ok(());
+    }
+    let env = TestEnv::with_lines(&["Uploaders: who", "Log: local.log", " nobody"])?;
+    env.conf("who", "allow * by anybody\nnonsense\n")?;
+    let faults = env.run(["check-conf"]).refused();
+    assert!(faults.stderr.contains("who:2"), "{faults}");
+    env.conf("who", "allow * by unsigned\n")?;
+    let warned = env.run(["check-conf"]).ok();
+    assert!(warned.stderr.contains("nobody` of `local` is not there"), "{warned}");
+    let refused = env.run(["--confdir", "+b/new", "init", "--origin", "a\nb"]).exits(1);
+    assert!(refused.stderr.contains("invalid origin"), "{refused}");
     Ok(())
 }
 

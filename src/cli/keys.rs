@@ -151,7 +151,7 @@ pub fn run(command: &KeyCommand, directories: &Directories, settings: &Settings,
             }
             return Ok(report.kind().map_or(0, exit_code));
         }
-        KeyAction::Package(package) => build_package(package, directories, settings)?,
+        KeyAction::Package(package) => build_package(package, directories, settings, json)?,
     }
     Ok(0)
 }
@@ -167,7 +167,7 @@ fn imported(keys: &[keys::Imported], json: bool) -> Result<(), Error> {
     }))
 }
 
-fn build_package(package: &Package, directories: &Directories, settings: &Settings) -> Result<(), Error> {
+fn build_package(package: &Package, directories: &Directories, settings: &Settings, json: bool) -> Result<(), Error> {
     let wanted = KeyPackage {
         name: &package.name,
         version: package.package_version.as_deref(),
@@ -182,5 +182,5 @@ fn build_package(package: &Package, directories: &Directories, settings: &Settin
     let built = key_package::build(&directories.gnupg, &wanted, settings.now).map_err(ops::Error::from)?;
     let path = package.output.join(&built.file_name);
     crate::fsio::write_atomic(&path, &built.bytes).map_err(ops::Error::from)?;
-    answer::lines([path.display()])
+    answer::rows(&[path.display().to_string()], json)
 }

@@ -84,7 +84,8 @@ impl Error {
         }
     }
 
-    fn print(&self) {
+    /// Prints it. The commands that the hint names get the base directory that this one was given.
+    fn print(&self, basedir: Option<&str>) {
         let hint = match self {
             Self::Ops(error) => error.hint(),
             Self::Conf(faults) => faults.hint(),
@@ -94,7 +95,11 @@ impl Error {
             Self::UnusedOption { .. } => Some("leave it out, or use --ignore=unusedoption".into()),
             Self::Stdout { .. } | Self::Hook { .. } => None,
         };
-        print_error(self, hint.as_deref());
+        let with_basedir = |hint: String| match basedir {
+            Some(basedir) if basedir != "." => hint.replace("`aptrepo ", &format!("`aptrepo -b {basedir} ")),
+            _ => hint,
+        };
+        print_error(self, hint.map(with_basedir).as_deref());
     }
 }
 
@@ -118,14 +123,15 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
         }
         Err(error) => {
             let error = syntax::explain(&error, &arguments);
-            error.print();
+            error.print(None);
             return error.exit_code();
         }
     };
+    let basedir = command_line.global.options.basedir.clone();
     match run::run(&name, command_line, &arguments) {
         Ok(code) => code,
         Err(error) => {
-            error.print();
+            error.print(basedir.as_deref());
             error.exit_code()
         }
     }

@@ -46,10 +46,11 @@ pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Res
     };
     let environment = ops::session::script_directories(&configured.directories);
     let hook = configured.directories.file(&hook);
+    let basedir = global.options.basedir.clone();
     let code = match run_configured(name, (command, &global), configured, arguments) {
         Ok(code) => code,
         Err(error) => {
-            error.print();
+            error.print(basedir.as_deref());
             error.exit_code()
         }
     };
@@ -80,7 +81,7 @@ fn run_configured(
     configured: Configured,
     arguments: &[OsString],
 ) -> Result<u8, Error> {
-    let terminal = Terminal::new(configured.options.verbosity);
+    let terminal = Terminal::new(configured.options.verbosity).with_json(global.json);
     configured
         .warnings
         .iter()
@@ -106,7 +107,7 @@ fn run_configured(
     Ok(u8::from(is_error))
 }
 
-/// The time in Unix seconds; the one look at the clock.
+/// The time in Unix seconds; the only place that looks at the clock.
 #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
 pub fn now() -> i64 {
     let now = SystemTime::now()
@@ -155,6 +156,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         allow_downgrade: global.allow_downgrade,
         passphrase_file: global.passphrase_file.clone(),
         now: now(),
+        clock: now,
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))
@@ -295,6 +297,41 @@ fn track(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Er
 
 fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {
     match command {
+        Command::Export(_)
+        | Command::CreateSymlinks(_)
+        | Command::Check(_)
+        | Command::CheckPool(_)
+        | Command::RerunNotifiers(_) => {
+            without_answer(archive, command)?;
+            if json {
+                answer::json(&[""; 0])?;
+            }
+        }
+        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
+        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
+        Command::DeleteUnreferenced => {
+            let removed = garbage::delete_unreferenced(archive)?;
+            if archive.settings.dry_run || json {
+                answer::rows(&removed, json)?;
+            }
+            return Ok(Done::something_if(!removed.is_empty()));
+        }
+        Command::DumpReferences => answer::rows(&query::references(archive)?, json)?,
+        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
+        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
+        Command::ListCodenames => {
+            let distributions = archive.conf.distributions.iter();
+            let codenames: Vec<_> = distributions.map(|distribution| &distribution.codename).collect();
+            answer::rows(&codenames, json)?;
+        }
+        _ => return Ok(Done::Nothing),
+    }
+    Ok(Done::Something)
+}
+
+/// Commands whose success is all that they tell.
+fn without_answer(archive: &Archive<'_>, command: Command) -> Result<(), Error> {
+    match command {
         Command::Export(arguments) => export::export(archive, &arguments.distributions)?,
         Command::CreateSymlinks(arguments) => export::create_symlinks(archive, &arguments.distributions)?,
         Command::Check(arguments) => check::check(archive, &arguments.distributions)?,
@@ -306,31 +343,10 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
             };
             check::check_pool(archive, depth)?;
         }
-        Command::ClearVanished => return changed(archive, &vanished::clear(archive)?, json),
-        Command::DumpUnreferenced => answer::rows(&garbage::unreferenced(archive)?, json)?,
-        Command::DeleteUnreferenced => {
-            let removed = garbage::delete_unreferenced(archive)?;
-            if archive.settings.dry_run || json {
-                answer::rows(&removed, json)?;
-            }
-            return Ok(Done::something_if(!removed.is_empty()));
-        }
-        Command::DumpReferences => answer::lines(query::references(archive)?)?,
         Command::RerunNotifiers(arguments) => rerun::rerun_notifiers(archive, &arguments.distributions)?,
-        Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
-        Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
-        Command::ListCodenames => {
-            answer::lines(
-                archive
-                    .conf
-                    .distributions
-                    .iter()
-                    .map(|distribution| &distribution.codename),
-            )?;
-        }
-        _ => return Ok(Done::Nothing),
+        _ => {}
     }
-    Ok(Done::Something)
+    Ok(())
 }
 
 /// Prints the plan if nothing was carried out, or if it was asked for.

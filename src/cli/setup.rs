@@ -1,6 +1,6 @@
 //! The commands that work without conf/distributions: those that come before there is one, and `serve`.
 
-use crate::conf::{Conf, Directories, Faults};
+use crate::conf::{Conf, Directories};
 use crate::model::Version;
 use crate::ops::archive::Settings;
 use crate::ops::{self, Reporter};
@@ -23,8 +23,7 @@ pub fn without_configuration(
         Command::Init(arguments) => init(directories, settings, arguments)?,
         Command::Key(arguments) => return keys::run(arguments, directories, settings, global.json).map(Some),
         Command::CheckConf => {
-            let conf = Conf::read(directories, &settings.options.ignore);
-            return check_conf(conf).map(Some);
+            return check_conf(directories, settings, global.json).map(Some);
         }
         Command::Serve(arguments) => serve(directories, arguments, Terminal::new(settings.options.verbosity))?,
         Command::VersionCompare(arguments) => version_compare(&arguments.first, &arguments.second)?,
@@ -33,20 +32,41 @@ pub fn without_configuration(
     Ok(Some(0))
 }
 
-fn check_conf(conf: Result<Conf, Faults>) -> Result<u8, Error> {
-    match conf {
+/// Reads the configuration and the files that it names, and tells all that is wrong with them.
+fn check_conf(directories: &Directories, settings: &Settings, json: bool) -> Result<u8, Error> {
+    let conf = Conf::read(directories, &settings.options.ignore);
+    let (count, checked) = match conf {
         Ok(conf) => {
-            answer::lines(&conf.warnings)?;
-            let count = conf.distributions.len();
-            answer::text(&format!(
-                "no faults; {count} distribution{}\n",
-                if count == 1 { "" } else { "s" }
-            ))?;
+            let more = conf.check_files(directories);
+            let warnings = conf.warnings;
+            (conf.distributions.len(), more.map(|more| [warnings, more].concat()))
+        }
+        Err(faults) => (0, Err(faults)),
+    };
+    let texts = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>();
+    match checked {
+        Ok(warnings) if json => {
+            let warnings = texts(&mut warnings.iter().map(ToString::to_string));
+            answer::json(&serde_json::json!({"faults": [], "warnings": warnings}))?;
+            Ok(0)
+        }
+        Ok(warnings) => {
+            let terminal = Terminal::new(settings.options.verbosity);
+            warnings
+                .iter()
+                .for_each(|warning| terminal.warning(&warning.to_string()));
+            let plural = if count == 1 { "" } else { "s" };
+            answer::text(&format!("no faults; {count} distribution{plural}\n"))?;
             Ok(0)
         }
         Err(faults) => {
-            for fault in faults.iter() {
-                print_error(fault, fault.hint().as_deref());
+            if json {
+                let texts = texts(&mut faults.iter().map(ToString::to_string));
+                answer::json(&serde_json::json!({"faults": texts, "warnings": []}))?;
+            } else {
+                faults
+                    .iter()
+                    .for_each(|fault| print_error(fault, fault.hint().as_deref()));
             }
             Ok(exit_code(faults.kind()))
         }

@@ -10,6 +10,7 @@ use crate::ops::Reporter;
 pub struct Terminal {
     verbosity: i32,
     is_terminal: bool,
+    is_answer_json: bool,
 }
 
 impl Terminal {
@@ -19,7 +20,14 @@ impl Terminal {
         Self {
             verbosity,
             is_terminal: io::stderr().is_terminal(),
+            is_answer_json: false,
         }
+    }
+
+    /// The same, where the answer is JSON: lines for people stay out of it.
+    #[must_use]
+    pub fn with_json(self, is_answer_json: bool) -> Self {
+        Self { is_answer_json, ..self }
     }
 }
 
@@ -30,7 +38,7 @@ pub fn tell(text: &str) {
 }
 
 /// The text without control characters that could drive the terminal: names and messages come from outside.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let safe = |c: char| {
         if c.is_control() && c != '\n' && c != '\t' {
             c.escape_default().to_string()
@@ -43,7 +51,9 @@ fn printable(text: &str) -> String {
 
 impl Reporter for Terminal {
     fn result(&self, line: &str) {
-        if self.verbosity >= 0 {
+        if self.is_answer_json {
+            self.status(line);
+        } else if self.verbosity >= 0 {
             let _ = writeln!(io::stdout().lock(), "{}", printable(line));
         }
     }

@@ -28,9 +28,12 @@ impl<R: Read> Ar<R> {
     /// Checks the archive's first line.
     pub fn new(mut inner: R) -> Result<Self, ArchiveError> {
         let mut magic = [0; MAGIC.len()];
-        inner.read_exact(&mut magic).map_err(|source| ArchiveError::Read {
-            what: "the first line of the archive".into(),
-            source,
+        inner.read_exact(&mut magic).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => ArchiveError::ar("the file is too short"),
+            _ => ArchiveError::Read {
+                what: "the first line of the archive".into(),
+                source,
+            },
         })?;
         if &magic != MAGIC {
             return Err(ArchiveError::ar("the file does not start with `!<arch>`"));

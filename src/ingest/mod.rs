@@ -103,13 +103,13 @@ impl SpooledFile {
         &self.spooled
     }
 
-    /// Moves it to `target`, a name on the same file system that nobody has yet.
+    /// Moves it to `target` on the same file system, in one step into the place of a file that is there.
     ///
     /// # Errors
-    /// The name is taken, or the directory is missing; the file is then removed from the spool.
+    /// The directory is missing, or cannot be written; the file is then removed from the spool.
     pub fn install(self, target: &Path) -> Result<(), fsio::Error> {
         self.spooled
-            .persist_noclobber(target)
+            .persist(target)
             .map_err(|error| error.error)
             .at("move a new file to", target)
     }

@@ -207,6 +207,12 @@ pub enum Error {
         /// Where it would be in the pool.
         path: ArchivePath,
     },
+    /// A value for `Origin` that cannot stand in a configuration.
+    #[error("invalid origin `{}`: must be one line of text without `#`", origin.escape_debug())]
+    InvalidOrigin {
+        /// The value given.
+        origin: String,
+    },
     /// Something is there already that the command would overwrite.
     #[error("`{path}` is there already", path = path.display())]
     AlreadyThere {
@@ -267,7 +273,7 @@ impl Error {
             Self::Package { source, .. } | Self::Value(source) => source.kind(),
             Self::Format { source, .. } => source.kind(),
             Self::MissingPart { .. } => ErrorKind::FileMissing,
-            Self::ListFormat { .. } => ErrorKind::Usage,
+            Self::ListFormat { .. } | Self::InvalidOrigin { .. } => ErrorKind::Usage,
             Self::NoTrack { .. } | Self::MissingListed { .. } => ErrorKind::Unknown,
             Self::Name(_)
             | Self::Version(_)
@@ -294,6 +300,7 @@ impl Error {
             Self::Keys(error) => error.hint(),
             Self::KeyPackage(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::File(error) => error.hint(),
             Self::Pgp(error) => error.hint(),
             Self::Publish { source, .. } => Some(match source.hint() {
                 Some(hint) => format!("{hint}; the change is kept, and the next command publishes it"),
@@ -309,6 +316,7 @@ impl Error {
                 "put it beside the .dsc; for an upload whose .changes does not list it, use --ignore=missingfile"
                     .into(),
             ),
+            Self::AlreadyThere { .. } => Some("an archive is there already; `-b` names another base directory".into()),
             Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
             Self::Vanished { .. } => {
                 Some("put them back into conf/distributions, or remove their packages with --delete".into())

@@ -32,7 +32,7 @@ retain 3d
 /// Writes conf/options and conf/distributions.
 ///
 /// # Errors
-/// There is a configuration already, or the directory cannot be written.
+/// There is a configuration already, the origin cannot stand in one, or the directory cannot be written.
 pub fn init(directories: &Directories, new: &NewArchive) -> Result<()> {
     let distributions = directories.conf.join("distributions");
     let options = directories.conf.join("options");
@@ -40,6 +40,11 @@ pub fn init(directories: &Directories, new: &NewArchive) -> Result<()> {
         if path.exists() {
             return Err(Error::AlreadyThere { path: path.clone() });
         }
+    }
+    if new.origin.trim().is_empty() || new.origin.contains(|c: char| c.is_control() || c == '#') {
+        return Err(Error::InvalidOrigin {
+            origin: new.origin.clone(),
+        });
     }
     fsio::create_dir_all(&directories.conf)?;
     let stanzas: Vec<String> = new.codenames.iter().map(|codename| stanza(codename, new)).collect();

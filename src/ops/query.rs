@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::conf::distribution::Distribution;
 use crate::conf::formula::Subject;
 use crate::conf::{Formula, glob};
-use crate::model::{Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
+use crate::model::{ArchivePath, Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
 use crate::store::Snapshot;
 
 use super::Result;
@@ -291,9 +291,25 @@ pub struct Shown {
     pub stanza: String,
 }
 
+/// What refers to a pool file, as `dumpreferences` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReferenceRow {
+    /// The index; or distribution, source and version of a tracking record.
+    pub by: String,
+    /// The file.
+    pub path: ArchivePath,
+}
+
+impl std::fmt::Display for ReferenceRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.by, self.path)
+    }
+}
+
 impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "# {}\n{}", self.index, self.stanza)
+        write!(f, "# {}\n{}", self.index, self.stanza.trim_end_matches('\n'))?;
+        writeln!(f)
     }
 }
 
@@ -326,7 +342,7 @@ pub fn show(archive: &Archive<'_>, name: &PackageName, distributions: &[String])
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn references(archive: &Archive<'_>) -> Result<Vec<String>> {
+pub fn references(archive: &Archive<'_>) -> Result<Vec<ReferenceRow>> {
     let snapshot = archive.snapshot()?;
     let mut references = BTreeSet::new();
     for index in snapshot.heads().keys() {
@@ -341,7 +357,7 @@ pub fn references(archive: &Archive<'_>) -> Result<Vec<String>> {
     }
     Ok(references
         .into_iter()
-        .map(|(path, reference)| format!("{reference} {path}"))
+        .map(|(path, by)| ReferenceRow { by, path })
         .collect())
 }
 

@@ -1,7 +1,9 @@
 //! The commands about tracking data: `dumptracks`, `retrack`, `tidytracks`, `removetrack`, `removealltracks`.
 
+use serde::Serialize;
+
 use crate::conf::distribution::Distribution;
-use crate::model::{Entry, IndexId, SourceName, Track, Version};
+use crate::model::{Codename, Entry, IndexId, SourceName, Track, Version};
 use crate::store::Snapshot;
 
 use super::archive::Archive;
@@ -24,20 +26,29 @@ pub fn dump(archive: &Archive<'_>, names: &[String]) -> Result<String> {
     Ok(text)
 }
 
+/// A tracking record and the distribution that it is of.
+#[derive(Debug, Serialize)]
+pub struct TrackRow {
+    /// The distribution.
+    pub codename: Codename,
+    /// The record.
+    #[serde(flatten)]
+    pub track: Track,
+}
+
 /// The records of the named distributions, or of all that track.
 ///
 /// # Errors
 /// A distribution is unknown, or the database cannot be read.
-pub fn tracks(archive: &Archive<'_>, names: &[String]) -> Result<Vec<(String, Track)>> {
+pub fn tracks(archive: &Archive<'_>, names: &[String]) -> Result<Vec<TrackRow>> {
     let snapshot = archive.snapshot()?;
     let mut all = Vec::new();
     for distribution in archive.distributions(names)? {
         let tracks = snapshot.tracks(&distribution.codename)?;
-        all.extend(
-            tracks
-                .into_iter()
-                .map(|track| (distribution.codename.to_string(), track)),
-        );
+        all.extend(tracks.into_iter().map(|track| TrackRow {
+            codename: distribution.codename.clone(),
+            track,
+        }));
     }
     Ok(all)
 }
@@ -72,6 +83,14 @@ pub fn tidy(archive: &Archive<'_>, names: &[String], rebuild: bool) -> Result<Ou
                 continue;
             }
             return Err(Error::NoTracking {
+                codename: distribution.codename.clone(),
+            });
+        }
+        if distribution.read_only {
+            if names.is_empty() {
+                continue;
+            }
+            return Err(Error::ReadOnly {
                 codename: distribution.codename.clone(),
             });
         }

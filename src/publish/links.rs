@@ -1,37 +1,33 @@
 //! Symbolic links from suite to codename, so that clients may name `stable`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::tree::NEW_PREFIX;
 use crate::conf::distribution::Distribution;
 use crate::fsio::{self, AtPath};
 
-/// Makes or renews `dists/SUITE -> CODENAME`, if the suite is the distribution's alone and no codename. Whatever else
-/// than a link has that name is left as it is. The link is replaced in one step. True if anything was done.
-///
-/// # Errors
-/// The link cannot be written.
-pub fn link_suite(dists: &Path, distribution: &Distribution, all: &[Distribution]) -> Result<bool, Error> {
+/// The link `dists/SUITE -> CODENAME` with its target, if it is not there as it should be: if the suite is the distribution's alone and no codename. Whatever else
+/// than a link has that name is left as it is.
+#[must_use]
+pub fn missing_link(dists: &Path, distribution: &Distribution, all: &[Distribution]) -> Option<(PathBuf, String)> {
     let codename = distribution.codename.as_str();
-    let Some(suite) = distribution.suite.as_ref().map(AsRef::<str>::as_ref) else {
-        return Ok(false);
-    };
+    let suite = distribution.suite.as_ref().map(AsRef::<str>::as_ref)?;
     let is_taken = |other: &Distribution| {
         let is_other = other.codename != distribution.codename;
         other.codename.as_str() == suite
             || is_other && other.suite.as_ref().is_some_and(|other| other.as_str() == suite)
     };
     if suite == codename || all.iter().any(is_taken) {
-        return Ok(false);
+        return None;
     }
     let place = dists.join(suite);
     let target = format!("{}{codename}", "../".repeat(suite.matches('/').count()));
     match fs::read_link(&place) {
-        Ok(found) if found == Path::new(&target) => return Ok(false),
+        Ok(found) if found == Path::new(&target) => return None,
         Ok(_) => {}
-        Err(_) if fs::symlink_metadata(&place).is_ok() => return Ok(false),
+        Err(_) if fs::symlink_metadata(&place).is_ok() => return None,
         Err(_) => {}
     }
     let parent = fsio::parent(&place);
@@ -41,10 +37,23 @@ pub fn link_suite(dists: &Path, distribution: &Distribution, all: &[Distribution
         .take_while(|above| *above != dists)
         .any(Path::is_symlink)
     {
-        return Ok(false);
+        return None;
     }
+    Some((place, target))
+}
+
+/// Makes or renews the [`missing_link`] of a distribution in one step. True if there was anything to do.
+///
+/// # Errors
+/// The link cannot be written.
+pub fn link_suite(dists: &Path, distribution: &Distribution, all: &[Distribution]) -> Result<bool, Error> {
+    let Some((place, target)) = missing_link(dists, distribution, all) else {
+        return Ok(false);
+    };
+    let parent = fsio::parent(&place);
     fsio::create_dir_all(parent)?;
-    let temporary = dists.join(format!("{NEW_PREFIX}link-{}", suite.replace('/', "%2F")));
+    let name = target.replace('/', "%2F");
+    let temporary = dists.join(format!("{NEW_PREFIX}link-{name}"));
     fsio::remove_if_there(&temporary)?;
     std::os::unix::fs::symlink(&target, &temporary).at("make the link", &temporary)?;
     fs::rename(&temporary, &place).at("rename a link to", &place)?;

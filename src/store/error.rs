@@ -144,9 +144,6 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File(source) => source.kind(),
-            Self::Locked {
-                source: LockError::File(source),
-            } => source.kind(),
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Conflict { .. } => ErrorKind::Mismatch,
             Self::AfterCommit { source, .. } => source.kind(),
@@ -158,6 +155,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::File(source) => return source.hint(),
             Self::Version { .. } => {
                 "write a dump with the program that made it, and load that into a fresh database directory"
             }
@@ -185,6 +183,10 @@ impl From<CodecError> for Error {
 
 impl From<LockError> for Error {
     fn from(source: LockError) -> Self {
-        Self::Locked { source }
+        match source {
+            // nobody need hold it: the user may not open it
+            LockError::File(source) => Self::File(source),
+            LockError::Held { .. } => Self::Locked { source },
+        }
     }
 }

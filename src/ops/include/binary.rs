@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::conf::overrides::Replacement;
-use crate::ingest::IncomingDeb;
+use crate::ingest::{IncomingDeb, Intake};
 use crate::model::package::{Listing, Priority, Section, packages_stanza};
 use crate::model::{ArchivePath, Entry, ListedPackage, PackageType};
 
 use super::super::archive::Archive;
-use super::super::session::{Outcome, Session};
-use super::{Arrived, Batch, Error, Result, carry_out, take_all};
+use super::super::session::Outcome;
+use super::{Arrived, Batch, Error, Result, bring_in};
 
 /// Adds .deb or .udeb files to a distribution.
 ///
@@ -22,26 +22,14 @@ pub fn include_binaries(
     package_type: PackageType,
 ) -> Result<Outcome> {
     let distribution = archive.writable_distribution(distribution)?;
-    archive.check_restriction(&[distribution])?;
-    let session = Session::begin(archive)?;
-    let intake = session.intake(distribution)?;
-    let incoming = take_all(archive, files, |file| {
+    let receive = |intake: &Intake, file: &Path| {
         check_extension(archive, file, package_type)?;
         Ok(intake.deb(file, None)?)
-    })?;
-    let store = session.open()?;
-    let mut batch = Batch::new(archive, distribution, &store)?;
-    let mut incoming = incoming.into_iter();
-    take_all(archive, files, |file| match incoming.next() {
-        Some(deb) => {
-            batch.begin_file(file);
-            batch.check_type(package_type)?;
-            batch.add_binary(deb, package_type, Columns::default())
-        }
-        None => Ok(()),
-    })?;
-    let finished = batch.finish(&archive.settings.command);
-    carry_out(&session, store, finished)
+    };
+    bring_in(archive, distribution, files, receive, |batch, deb| {
+        batch.check_type(package_type)?;
+        batch.add_binary(deb, package_type, Columns::default())
+    })
 }
 
 fn check_extension(archive: &Archive<'_>, file: &Path, package_type: PackageType) -> Result<()> {

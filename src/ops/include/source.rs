@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::overrides::Replacement;
+use crate::fsio::{self, AtPath};
 use crate::ingest::source::{Classification, IncomingPart, check_parts, classify, packaging_file, receive_parts};
-use crate::ingest::{IncomingControl, Limits, SpooledFile};
+use crate::ingest::{IncomingControl, Intake, Limits, SpooledFile};
 use crate::model::package::{FileName, ListedFile, Listing, sources_stanza};
 use crate::model::{
     ArchivePath, Entry, ErrorKind, IndexId, IndexKind, ListedPackage, PackageName, PackageType, PoolFile, SourceControl,
 };
 
 use super::super::archive::Archive;
-use super::super::session::{Outcome, Session, describe};
+use super::super::session::{Outcome, describe};
 use super::binary::Columns;
-use super::{Arrived, Batch, Error, Result, carry_out, payload, take_all, upload_keyring};
+use super::signatures::{payload, upload_keyring};
+use super::{Arrived, Batch, Error, Result, bring_in};
 
 /// Adds source packages, each with the files that its .dsc names.
 ///
@@ -23,11 +25,8 @@ use super::{Arrived, Batch, Error, Result, carry_out, payload, take_all, upload_
 /// One of them cannot be taken: none is then. Publishing can fail after the change.
 pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathBuf]) -> Result<Outcome> {
     let distribution = archive.writable_distribution(distribution)?;
-    archive.check_restriction(&[distribution])?;
-    let session = Session::begin(archive)?;
-    let intake = session.intake(distribution)?;
     let keyring = upload_keyring(archive)?;
-    let incoming = take_all(archive, files, |file| {
+    let receive = |intake: &Intake, file: &Path| {
         let dsc = intake.control(file, None)?;
         let read = payload(archive, file, &dsc.text, &keyring)?;
         let control = SourceControl::parse(&read.text).map_err(|source| Error::package(file, source))?;
@@ -35,22 +34,13 @@ pub fn include_sources(archive: &Archive<'_>, distribution: &str, files: &[PathB
             path: file.to_owned(),
             source,
         })?;
-        let parts = receive_parts(&intake, &control, crate::fsio::parent(file))?;
+        let parts = receive_parts(intake, &control, crate::fsio::parent(file))?;
         Ok(IncomingSource { dsc, control, parts })
-    })?;
-    let store = session.open()?;
-    let mut batch = Batch::new(archive, distribution, &store)?;
-    let mut incoming = incoming.into_iter();
-    take_all(archive, files, |file| match incoming.next() {
-        Some(source) => {
-            batch.begin_file(file);
-            batch.check_type(PackageType::Dsc)?;
-            batch.add_source(source, Columns::default())
-        }
-        None => Ok(()),
-    })?;
-    let finished = batch.finish(&archive.settings.command);
-    carry_out(&session, store, finished)
+    };
+    bring_in(archive, distribution, files, receive, |batch, source| {
+        batch.check_type(PackageType::Dsc)?;
+        batch.add_source(source, Columns::default())
+    })
 }
 
 /// A source package in the spool.
@@ -164,13 +154,26 @@ impl Batch<'_> {
 
     /// A file that a .dsc names and nobody brought: it must be in the pool, as promised.
     fn in_pool(&self, path: ArchivePath, listed: &ListedFile) -> Result<PoolFile> {
-        let Some(record) = self.store.pool_file(&path)? else {
-            return Err(Error::MissingPart {
-                file: listed.name.to_string(),
-                path,
-            });
+        let missing = |path: &ArchivePath| Error::MissingPart {
+            file: listed.name.to_string(),
+            path: path.clone(),
         };
-        let differences = listed.promise.broken_by(&record.content);
+        let Some(record) = self.store.pool_file(&path)? else {
+            return Err(missing(&path));
+        };
+        let place = path.to_fs_path(&self.archive.directories.out);
+        let size_bytes = match std::fs::metadata(&place).at("read", &place) {
+            Err(error) if error.is_not_found() => return Err(missing(&path)),
+            found => found?.len(),
+        };
+        // a file that nothing refers to may be torn by a crash
+        let is_trusted = record.unreferenced_since.is_none() && size_bytes == record.content.size_bytes;
+        let found = if is_trusted {
+            record.content
+        } else {
+            fsio::digest_file(&place)?
+        };
+        let differences = listed.promise.broken_by(&found);
         if !differences.is_empty() {
             let references = self.store.references(&path)?.iter().map(describe).collect();
             return Err(Error::OtherContent {
@@ -193,7 +196,7 @@ impl Batch<'_> {
 /// decided later.
 pub(super) fn parts_of(
     archive: &Archive<'_>,
-    intake: &crate::ingest::Intake,
+    intake: &Intake,
     control: &SourceControl,
     brought: &mut BTreeMap<FileName, SpooledFile>,
     directory: &Path,

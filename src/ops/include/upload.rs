@@ -17,10 +17,11 @@ use crate::pgp::{Keyring, SignatureInfo};
 use super::super::archive::Archive;
 use super::super::notify::AcceptedChanges;
 use super::super::plan::ExtraTrackedFile;
-use super::super::session::{Outcome, Session};
+use super::super::session::Outcome;
 use super::binary::Columns;
+use super::signatures::{payload, upload_keyring};
 use super::source::{IncomingSource, parts_of};
-use super::{Arrived, Batch, Error, Result, carry_out, payload, take_all, upload_keyring};
+use super::{Arrived, Batch, Error, Result, bring_in};
 
 /// Adds all that .changes files list to a distribution.
 ///
@@ -29,25 +30,11 @@ use super::{Arrived, Batch, Error, Result, carry_out, payload, take_all, upload_
 /// Publishing can fail after the change.
 pub fn include_changes(archive: &Archive<'_>, distribution: &str, files: &[PathBuf]) -> Result<Outcome> {
     let distribution = archive.writable_distribution(distribution)?;
-    archive.check_restriction(&[distribution])?;
-    let session = Session::begin(archive)?;
-    let intake = session.intake(distribution)?;
     let keyring = upload_keyring(archive)?;
-    let uploads = take_all(archive, files, |file| {
-        Upload::receive(archive, distribution, &intake, file, &keyring)
-    })?;
-    let store = session.open()?;
-    let mut batch = Batch::new(archive, distribution, &store)?;
-    let mut uploads = uploads.into_iter();
-    take_all(archive, files, |file| match uploads.next() {
-        Some(upload) => {
-            batch.begin_file(file);
-            batch.add_upload(upload)
-        }
-        None => Ok(()),
-    })?;
-    let finished = batch.finish(&archive.settings.command);
-    carry_out(&session, store, finished)
+    let receive = |intake: &Intake, file: &Path| Upload::receive(archive, distribution, intake, file, &keyring);
+    bring_in(archive, distribution, files, receive, |batch, upload| {
+        batch.add_upload(upload)
+    })
 }
 
 /// An upload in the spool, checked against its .changes.
