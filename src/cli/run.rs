@@ -22,7 +22,7 @@ use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
 use super::term::Terminal;
-use super::{Error, answer, look, misuse, unknown_command};
+use super::{Error, answer, follow, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -179,6 +179,7 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         | Command::RemoveSrcs(_)
         | Command::RemoveMatched(_)
         | Command::RemoveFilter(_) => remove_packages(archive, command, json),
+        Command::Update(_) | Command::CheckUpdate(_) | Command::DumpUpdate(_) => follow::follow(archive, command, json),
         Command::List(_)
         | Command::ListMatched(_)
         | Command::ListFilter(_)
@@ -350,7 +351,7 @@ fn without_answer(archive: &Archive<'_>, command: Command) -> Result<(), Error> 
 }
 
 /// Prints the plan if nothing was carried out, or if it was asked for.
-fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
+pub fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
     if json {
         answer::json(&outcome.rows)?;
     } else if archive.settings.dry_run {

@@ -11,6 +11,7 @@ mod indexes;
 mod layout;
 mod links;
 mod parts;
+mod path_key;
 mod path_sort;
 mod record;
 mod sign;

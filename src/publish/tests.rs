@@ -543,7 +543,7 @@ fn contents_name_each_path_once_with_all_its_packages() {
     archive.publish();
     assert_eq!(
         archive.text("main/Contents-amd64"),
-        "usr/a-c\t    utils/aaa\nusr/a/c\t    utils/aaa\nusr/b\t    utils/aaa,net/bbb\nusr/bin/b\t    net/bbb\n"
+        "usr/a-c\t    utils/aaa\nusr/b\t    utils/aaa,net/bbb\nusr/a/c\t    utils/aaa\nusr/bin/b\t    net/bbb\n"
     );
     assert_eq!(archive.text("main/Contents-i386"), "");
     assert!(
@@ -584,7 +584,7 @@ fn contents_that_are_lost_are_made_anew() {
     archive.publish();
     assert_eq!(
         archive.text("main/Contents-amd64.gz"),
-        "usr/b\t    utils/aaa,net/bbb\nusr/bin/foo\t    utils/aaa\nusr/c\t    net/ccc\n"
+        "usr/b\t    utils/aaa,net/bbb\nusr/c\t    net/ccc\nusr/bin/foo\t    utils/aaa\n"
     );
 }
 
