@@ -8,6 +8,7 @@
 //! publish   a snapshot becomes the signed tree that apt clients read
 //! store     the archive's state: block indexes, journal, lookup tables
 //! ingest    packages and uploads from outside, spooled and checked
+//! mirror    upstream archives: Release files, indexes, package files, fetched and checked
 //! conf      the configuration, checked                 pgp     keys, signing, verifying
 //! fsio      files: atomic, durable, limited            model   the words of an archive as checked types
 //! ```
@@ -38,6 +39,7 @@ pub mod cli;
 pub mod conf;
 pub mod fsio;
 pub mod ingest;
+pub mod mirror;
 pub mod model;
 pub mod ops;
 pub mod pgp;

@@ -98,8 +98,7 @@ fn temporary(env: &TestEnv) -> TestResult<Vec<PathBuf>> {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if [".tmp-", ".new-", ".spool"].iter().any(|start| name.starts_with(start)) || name.ends_with(".generating")
-            {
+            if [".aptrepo-", ".spool"].iter().any(|start| name.starts_with(start)) || name.ends_with(".generating") {
                 found.push(entry.path());
             } else if entry.file_type()?.is_dir() {
                 waiting.push(entry.path());

@@ -27,7 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates, types and macros that only these parts of the source may name.
 const KEPT_TO: &[(&str, &[&str])] = &[
     ("sled", &["store"]),
-    ("tokio", &["serve"]),
+    ("tokio", &["serve", "mirror"]),
+    ("reqwest", &["mirror"]),
     ("hyper", &["serve"]),
     ("hyper_util", &["serve"]),
     ("print!", &["cli", "main"]),

@@ -1,14 +1,19 @@
 //! How answers look: lines for scripts that read reprepro's, or JSON.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
 use super::Error;
+use super::term::printable;
 
-/// Writes text to stdout.
+/// Writes text to stdout; to a terminal without what could drive it.
 pub fn text(text: &str) -> Result<(), Error> {
-    bytes(text.as_bytes())
+    if io::stdout().is_terminal() {
+        bytes(printable(text).as_bytes())
+    } else {
+        bytes(text.as_bytes())
+    }
 }
 
 /// Writes bytes to stdout.

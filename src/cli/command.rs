@@ -53,6 +53,13 @@ pub enum Command {
     /// Add source packages
     IncludeDsc(IncludeFiles),
 
+    /// Bring distributions up to date with their upstreams
+    Update(Distributions),
+    /// Print what update would do
+    CheckUpdate(Distributions),
+    /// Print what update would do, for scripts
+    DumpUpdate(Distributions),
+
     /// Copy packages of these names into another distribution
     Copy(Copy),
     /// Copy a source with all its binaries into another distribution

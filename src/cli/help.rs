@@ -12,6 +12,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
         "Bring packages in",
         &["include", "includedeb", "includeudeb", "includedsc"],
     ),
+    ("Follow upstream archives", &["update", "checkupdate", "dumpupdate"]),
     (
         "Move and remove packages",
         &[
@@ -110,6 +111,23 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
         ],
     ),
     (
+        &["update"],
+        &[
+            "component",
+            "architecture",
+            "type",
+            "listdir",
+            "noskipold",
+            "noonlysmalldeletes",
+            "dry-run",
+            "json",
+        ],
+    ),
+    (
+        &["checkupdate", "dumpupdate"],
+        &["component", "architecture", "type", "listdir", "noskipold", "json"],
+    ),
+    (
         &["remove", "removematched", "removefilter"],
         &["component", "architecture", "type", "dry-run", "json"],
     ),
@@ -154,6 +172,7 @@ const COMMAND_EXAMPLES: &[(&str, &[&str])] = &[
         &["-C main --delete include noble-staging hello_1.0-1_amd64.changes"],
     ),
     ("includedeb", &["-C role/web -S web includedeb noble-staging *.deb"]),
+    ("update", &["update", "update noble", "--noskipold update noble"]),
     ("copy", &["copy noble-prod noble-staging hello hello-doc"]),
     (
         "copysrc",

@@ -2,6 +2,7 @@
 
 mod answer;
 mod command;
+mod follow;
 mod help;
 mod hook;
 mod keys;
@@ -162,10 +163,7 @@ fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// The error for a word that is no command, with the nearest that is one.
 fn unknown_command(word: &str) -> Error {
-    const NOT_YET: [&str; 24] = [
-        "update",
-        "checkupdate",
-        "dumpupdate",
+    const NOT_YET: [&str; 21] = [
         "predelete",
         "pull",
         "checkpull",

@@ -22,7 +22,7 @@ use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
 use super::term::Terminal;
-use super::{Error, answer, look, misuse, unknown_command};
+use super::{Error, answer, follow, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
 pub fn run(name: &str, command_line: CommandLine, arguments: &[OsString]) -> Result<u8, Error> {
@@ -107,7 +107,7 @@ fn run_configured(
     Ok(u8::from(is_error))
 }
 
-/// The time in Unix seconds; the one look at the clock.
+/// The time in Unix seconds; the only place that looks at the clock.
 #[expect(clippy::disallowed_methods, reason = "this is where time comes from")]
 pub fn now() -> i64 {
     let now = SystemTime::now()
@@ -156,6 +156,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         allow_downgrade: global.allow_downgrade,
         passphrase_file: global.passphrase_file.clone(),
         now: now(),
+        clock: now,
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))
@@ -178,6 +179,7 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         | Command::RemoveSrcs(_)
         | Command::RemoveMatched(_)
         | Command::RemoveFilter(_) => remove_packages(archive, command, json),
+        Command::Update(_) | Command::CheckUpdate(_) | Command::DumpUpdate(_) => follow::follow(archive, command, json),
         Command::List(_)
         | Command::ListMatched(_)
         | Command::ListFilter(_)
@@ -353,7 +355,7 @@ fn without_answer(archive: &Archive<'_>, command: Command) -> Result<(), Error> 
 }
 
 /// Prints the plan if nothing was carried out, or if it was asked for.
-fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
+pub fn changed(archive: &Archive<'_>, outcome: &Outcome, json: bool) -> Result<Done, Error> {
     if json {
         answer::json(&outcome.rows)?;
     } else if archive.settings.dry_run {

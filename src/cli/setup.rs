@@ -1,6 +1,6 @@
 //! The commands that work without conf/distributions: those that come before there is one, and `serve`.
 
-use crate::conf::{Conf, Directories};
+use crate::conf::{Conf, Directories, UpdateRule};
 use crate::model::Version;
 use crate::ops::archive::Settings;
 use crate::ops::{self, Reporter};
@@ -38,7 +38,8 @@ fn check_conf(directories: &Directories, settings: &Settings, json: bool) -> Res
     let (count, checked) = match conf {
         Ok(conf) => {
             let more = conf.check_files(directories);
-            let warnings = conf.warnings;
+            let mut warnings = conf.warnings;
+            warnings.extend(conf.update_rules.iter().flat_map(UpdateRule::key_warnings));
             (conf.distributions.len(), more.map(|more| [warnings, more].concat()))
         }
         Err(faults) => (0, Err(faults)),

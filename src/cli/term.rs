@@ -38,7 +38,7 @@ pub fn tell(text: &str) {
 }
 
 /// The text without control characters that could drive the terminal: names and messages come from outside.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let safe = |c: char| {
         if c.is_control() && c != '\n' && c != '\t' {
             c.escape_default().to_string()

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::fault::Place;
+use super::fault::{Place, Warning};
 use super::filter::Filters;
 use super::rename::{Architectures, Rename};
-use super::verify::VerifyRelease;
+use super::verify::{KeyCondition, VerifyRelease};
 use crate::model::{Codename, Component, DigestKind};
 
 /// `Suite`: the distribution at the upstream, as a path below its `dists/`.
@@ -111,4 +111,20 @@ pub struct UpdateRule {
     pub omit_extra_source_only: bool,
     /// `ListHook` or `ListShellHook`.
     pub list_hook: Option<ListHook>,
+}
+
+impl UpdateRule {
+    /// What is odd about the keys that it trusts.
+    #[must_use]
+    pub fn key_warnings(&self) -> Vec<Warning> {
+        let Some(VerifyRelease::AnyOf(keys)) = &self.verify_release else {
+            return Vec::new();
+        };
+        let forgeable = keys.iter().filter(|condition| condition.key.is_forgeable());
+        let warning = |condition: &KeyCondition| Warning {
+            place: Some(self.place.clone()),
+            text: condition.key.forgeable_warning(),
+        };
+        forgeable.map(warning).collect()
+    }
 }

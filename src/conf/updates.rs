@@ -113,7 +113,6 @@ fn read_stanza(fields: &mut Fields<'_, '_>) -> Option<Stated> {
         place: fields.place()?.clone(),
         name: name?,
     };
-    warn_of_short_keys(&rule, fields);
     check_addresses(&rule, fields);
     fields.is_sound().then_some(rule)
 }
@@ -195,15 +194,6 @@ fn check_addresses(rule: &Stated, fields: &mut Fields<'_, '_>) {
                 what: format!("the method `{method}` (http, https, file and copy are)"),
             })
         });
-    }
-}
-
-fn warn_of_short_keys(rule: &Stated, fields: &mut Fields<'_, '_>) {
-    let (Some(field), Some(VerifyRelease::AnyOf(keys))) = (fields.get("VerifyRelease"), &rule.verify_release) else {
-        return;
-    };
-    for condition in keys.iter().filter(|condition| condition.key.is_forgeable()) {
-        fields.sink.warn(&field.place, condition.key.forgeable_warning());
     }
 }
 

@@ -7,10 +7,10 @@ pub mod process;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 
 use crate::model::{ErrorKind, FileDigests, Hasher};
 
@@ -43,6 +43,17 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// What the user can do about it, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("make room there, then run it again: even removing packages needs some".into())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The result of a file operation.
@@ -67,16 +78,22 @@ impl<T, E: Into<io::Error>> AtPath<T> for std::result::Result<T, E> {
     }
 }
 
+/// Opens a regular file to read it. A pipe that nobody writes to is refused, and waits for nobody.
+fn open_regular(path: &Path) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).at("open", path)?);
+    if file.metadata().at("read", path)?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("not a regular file")).at("read", path)
+}
+
 /// Reads a whole file that must not be longer than `limit_bytes`.
 ///
 /// # Errors
-/// The file cannot be read, or is longer; a longer file is never cut.
+/// The file cannot be read, is no regular one, or is longer; a longer file is never cut.
 pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).at("open", path)?;
-    let metadata = file.metadata().at("read", path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file")).at("read", path);
-    }
+    let file = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(limit_bytes + 1).read_to_end(&mut bytes).at("read", path)?;
     if bytes.len() as u64 > limit_bytes {
@@ -88,9 +105,9 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
 /// The size and digests of a file.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or is no regular one.
 pub fn digest_file(path: &Path) -> Result<FileDigests> {
-    let mut file = File::open(path).at("open", path)?;
+    let mut file = open_regular(path)?;
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -113,8 +130,8 @@ pub fn read_if_there(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// How the names of temporary files begin.
-pub const TEMPORARY_PREFIX: &str = ".tmp-";
+/// How the names of temporary files begin: with a word that no other program uses, as those left over are deleted.
+pub const TEMPORARY_PREFIX: &str = ".aptrepo-tmp-";
 
 /// A new file of a name that nobody has yet in `directory`, with the usual mode (0666 less the umask).
 ///
@@ -171,6 +188,21 @@ pub fn parent(path: &Path) -> &Path {
 /// One of them cannot be made.
 pub fn create_dir_all(path: &Path) -> Result<()> {
     fs::create_dir_all(path).at("create the directory", path)
+}
+
+/// Makes a directory that only its owner can enter, and those above it with the usual mode. One that is there already
+/// is closed to others.
+///
+/// # Errors
+/// One of them cannot be made, or this one is somebody else's.
+pub fn create_private_dir(path: &Path) -> Result<()> {
+    create_dir_all(parent(path))?;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).at("set the mode of", path)
+        }
+        made => made.at("create the directory", path),
+    }
 }
 
 /// Makes the names in a directory durable.
@@ -309,6 +341,48 @@ pub fn remove_empty_parents(directory: &Path, stop: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        for error in [digest_file(&path).unwrap_err(), read_limited(&path, 5).unwrap_err()] {
+            assert_eq!(error.source.to_string(), "not a regular file");
+        }
+    }
+
+    #[test]
+    fn only_our_own_temporary_files_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = temp_file(directory.path()).unwrap().keep().unwrap().1;
+        let theirs = directory.path().join(".tmp-notes");
+        write_new(&theirs, b"").unwrap();
+        remove_temporary_files(directory.path()).unwrap();
+        assert!(!ours.exists());
+        assert!(theirs.exists());
+    }
+
+    #[test]
+    fn a_private_directory_is_closed_to_others_and_its_parents_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pool/spool");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for _ in 0..2 {
+            create_private_dir(&path).unwrap();
+            assert_eq!(mode(&path), 0o700);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        assert_ne!(mode(parent(&path)), 0o700);
+    }
+
+    #[test]
+    fn a_full_disk_has_a_hint() {
+        let error = |errno: rustix::io::Errno| Err::<(), _>(errno).at("write", Path::new("/f")).unwrap_err();
+        assert!(error(rustix::io::Errno::NOSPC).hint().is_some());
+        assert!(error(rustix::io::Errno::DQUOT).hint().is_some());
+        assert_eq!(error(rustix::io::Errno::ACCESS).hint(), None);
+    }
 
     #[test]
     fn a_longer_file_is_refused_not_cut() {

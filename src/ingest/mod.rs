@@ -103,13 +103,26 @@ impl SpooledFile {
         &self.spooled
     }
 
-    /// Moves it to `target`, a name on the same file system that nobody has yet.
+    /// Leaves the file where it is, for a later run.
     ///
     /// # Errors
-    /// The name is taken, or the directory is missing; the file is then removed from the spool.
+    /// The system does not let it be.
+    pub fn keep(self) -> Result<(), fsio::Error> {
+        let path = self.spooled.to_path_buf();
+        self.spooled
+            .keep()
+            .map(drop)
+            .map_err(|error| error.error)
+            .at("keep", &path)
+    }
+
+    /// Moves it to `target` on the same file system, in one step into the place of a file that is there.
+    ///
+    /// # Errors
+    /// The directory is missing, or cannot be written; the file is then removed from the spool.
     pub fn install(self, target: &Path) -> Result<(), fsio::Error> {
         self.spooled
-            .persist_noclobber(target)
+            .persist(target)
             .map_err(|error| error.error)
             .at("move a new file to", target)
     }
@@ -177,16 +190,45 @@ impl Intake {
     /// [`Error`]: it cannot be read, is not what was promised, or no package.
     pub fn deb<'a>(&self, from: impl Into<Place<'a>>, promise: Option<&Promise>) -> Result<IncomingDeb, Error> {
         let (file, deb) = self.bring(from.into(), promise, |reader| deb::read_deb(reader, &self.limits))?;
-        let deb = deb.map_err(|source| Error::Archive {
-            path: file.origin.clone(),
-            source,
-        })?;
-        Ok(IncomingDeb {
-            file,
-            control: deb.control,
-            paths: deb.paths,
-            unlistable_paths: deb.unlistable_paths,
-        })
+        incoming_deb(file, deb)
+    }
+
+    /// Takes over a .deb or .udeb that this program wrote into a directory of the pool's file system, without copying
+    /// it: nobody else may write to it.
+    ///
+    /// # Errors
+    /// [`Error`]: it cannot be read, is not what was promised, or no package. The file is removed then.
+    pub fn adopt_deb(&self, file: TempPath, promise: Option<&Promise>) -> Result<IncomingDeb, Error> {
+        let (file, deb) = self.adopt(file, promise, |reader| deb::read_deb(reader, &self.limits))?;
+        incoming_deb(file, deb)
+    }
+
+    /// Takes over any other file in the same way.
+    ///
+    /// # Errors
+    /// [`Error`]: it cannot be read, or is not what was promised. The file is removed then.
+    pub fn adopt_file(&self, file: TempPath, promise: Option<&Promise>) -> Result<SpooledFile, Error> {
+        self.adopt(file, promise, |_| ()).map(|(file, ())| file)
+    }
+
+    fn adopt<T>(
+        &self,
+        file: TempPath,
+        promise: Option<&Promise>,
+        read: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<(SpooledFile, T), Error> {
+        let origin = file.to_path_buf();
+        let source = Place::Path(&file).open()?;
+        let (content, value) = self.read_through((source, &origin), None, promise, read)?;
+        let spooled = file;
+        Ok((
+            SpooledFile {
+                origin,
+                content,
+                spooled,
+            },
+            value,
+        ))
     }
 
     /// Brings in a .dsc or .changes.
@@ -225,33 +267,9 @@ impl Intake {
     ) -> Result<(SpooledFile, T), Error> {
         let source = from.open()?;
         let origin = from.path();
-        let size_bytes = source.metadata().at("read", &origin)?.len();
         let spooled = fsio::temp_file(&self.spool)?;
-        let with_sha512 = self.with_sha512 || promise.is_some_and(|promise| promise.sha512.is_some());
-        let mut tee = Tee {
-            source: source.take(size_bytes.saturating_add(1)),
-            origin: &origin,
-            spool: spooled.as_file(),
-            spool_path: spooled.path(),
-            hasher: if with_sha512 {
-                Hasher::with_sha512()
-            } else {
-                Hasher::default()
-            },
-            failure: None,
-        };
-        let value = read(&mut BufReader::with_capacity(CHUNK_BYTES, &mut tee));
-        let content = tee.finish()?;
-        if content.size_bytes != size_bytes {
-            return Err(Error::Changed { path: origin });
-        }
-        let differences = promise.map(|promise| promise.broken_by(&content)).unwrap_or_default();
-        if !differences.is_empty() {
-            return Err(Error::Mismatch {
-                path: origin,
-                differences,
-            });
-        }
+        let spool = Some((spooled.as_file(), spooled.path()));
+        let (content, value) = self.read_through((source, &origin), spool, promise, read)?;
         let spooled = spooled.into_temp_path();
         Ok((
             SpooledFile {
@@ -262,6 +280,57 @@ impl Intake {
             value,
         ))
     }
+
+    /// Hashes a file, and copies it if there is a spool file, while `read` looks at the same bytes.
+    fn read_through<T>(
+        &self,
+        (source, origin): (File, &Path),
+        spool: Option<(&File, &Path)>,
+        promise: Option<&Promise>,
+        read: impl FnOnce(&mut dyn Read) -> T,
+    ) -> Result<(FileDigests, T), Error> {
+        let size_bytes = source.metadata().at("read", origin)?.len();
+        let with_sha512 = self.with_sha512 || promise.is_some_and(|promise| promise.sha512.is_some());
+        let mut tee = Tee {
+            source: source.take(size_bytes.saturating_add(1)),
+            origin,
+            spool,
+            hasher: if with_sha512 {
+                Hasher::with_sha512()
+            } else {
+                Hasher::default()
+            },
+            failure: None,
+        };
+        let value = read(&mut BufReader::with_capacity(CHUNK_BYTES, &mut tee));
+        let content = tee.finish()?;
+        if content.size_bytes != size_bytes {
+            return Err(Error::Changed {
+                path: origin.to_owned(),
+            });
+        }
+        let differences = promise.map(|promise| promise.broken_by(&content)).unwrap_or_default();
+        if !differences.is_empty() {
+            return Err(Error::Mismatch {
+                path: origin.to_owned(),
+                differences,
+            });
+        }
+        Ok((content, value))
+    }
+}
+
+fn incoming_deb(file: SpooledFile, deb: Result<deb::Deb, ArchiveError>) -> Result<IncomingDeb, Error> {
+    let deb = deb.map_err(|source| Error::Archive {
+        path: file.origin.clone(),
+        source,
+    })?;
+    Ok(IncomingDeb {
+        file,
+        control: deb.control,
+        paths: deb.paths,
+        unlistable_paths: deb.unlistable_paths,
+    })
 }
 
 /// The paths for Contents in a .deb that is in the pool already.
@@ -275,12 +344,11 @@ pub fn paths_in_deb(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
     Ok(deb.map_err(|source| Error::Archive { path, source })?.paths)
 }
 
-/// A reader that writes and hashes all that is read through it.
+/// A reader that hashes all that is read through it, and writes it to the spool if there is a file for it.
 struct Tee<'a> {
     source: io::Take<File>,
     origin: &'a Path,
-    spool: &'a File,
-    spool_path: &'a Path,
+    spool: Option<(&'a File, &'a Path)>,
     hasher: Hasher,
     failure: Option<fsio::Error>,
 }
@@ -304,7 +372,9 @@ impl Tee<'_> {
             }
         };
         let bytes = buffer.get(..count).unwrap_or_default();
-        self.spool.write_all(bytes).at("write", self.spool_path)?;
+        if let Some((mut spool, path)) = self.spool {
+            spool.write_all(bytes).at("write", path)?;
+        }
         self.hasher.update(bytes);
         Ok(count)
     }

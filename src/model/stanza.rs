@@ -84,7 +84,7 @@ impl<'a> FieldReader<'a> {
         if self.failed {
             return None;
         }
-        while matches!(self.rest.first(), Some(b'#' | b'\n' | b'\r')) {
+        while matches!(self.rest, [b'#' | b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..]) {
             self.take_line();
         }
         if self.rest.is_empty() {
@@ -172,7 +172,8 @@ impl Stanza {
     /// Reads one stanza.
     ///
     /// # Errors
-    /// [`StanzaError`] for what [`fields`] refuses, a field that stands twice, a second stanza, or no field at all.
+    /// [`StanzaError`] for what [`fields`] refuses, a field that stands twice, a control character other than tab and
+    /// line end in a value, a second stanza, or no field at all.
     pub fn parse(text: &[u8]) -> Result<Self, StanzaError> {
         let mut stanzas = split_stanzas(text);
         let first = stanzas.next().unwrap_or_default();
@@ -200,6 +201,10 @@ impl Stanza {
             let field = field.map_err(|error| at(error.line, error.problem))?;
             if stanza.get_bytes(field.name).is_some() {
                 return Err(at(field.line, format!("field `{}` stands twice", field.name)));
+            }
+            if let Some(byte) = control_character(field.value) {
+                let problem = format!("field `{}` has the control character 0x{byte:02x}", field.name);
+                return Err(at(field.line, problem));
             }
             stanza.fields.push((field.name.into(), without_comments(field.value)));
         }
@@ -271,6 +276,17 @@ impl Stanza {
     }
 }
 
+/// A character that no value may have: in an index it would reach the terminals and parsers of others.
+fn control_character(value: &[u8]) -> Option<u8> {
+    let after = value.iter().skip(1).map(Some).chain([None]);
+    let is_bad = |(byte, next): &(&u8, Option<&u8>)| match byte {
+        b'\t' | b'\n' => false,
+        b'\r' => *next != Some(&b'\n'),
+        byte => byte.is_ascii_control(),
+    };
+    value.iter().zip(after).find(is_bad).map(|(byte, _)| *byte)
+}
+
 fn without_comments(value: &[u8]) -> Vec<u8> {
     if !value.windows(2).any(|pair| pair == b"\n#") {
         return value.to_vec();
@@ -332,6 +348,25 @@ mod tests {
             problem(b"A B: 1\n"),
             "line 1: `A B: 1` does not start with a field name"
         );
+    }
+
+    #[test]
+    fn control_characters_are_refused_and_no_line_is_dropped_in_silence() {
+        let problem = |text: &[u8]| Stanza::parse(text).unwrap_err().to_string();
+        for (value, code) in [
+            ("a\0b", "00"),
+            ("a\x1b[2J", "1b"),
+            ("a\rPackage: x", "0d"),
+            ("a\x7f", "7f"),
+        ] {
+            assert_eq!(
+                problem(format!("A: 1\nB: {value}\n").as_bytes()),
+                format!("line 2: field `B` has the control character 0x{code}")
+            );
+        }
+        assert!(problem(b"A: 1\n\rB: 2\nC: 3\n").starts_with("line 2: "));
+        let stanza = Stanza::parse(b"A: 1\r\nB: x\r\n\ty\r\n\r\n").unwrap();
+        assert_eq!(stanza.get("B"), Some("x\r\n\ty"));
     }
 
     #[test]

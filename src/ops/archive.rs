@@ -22,8 +22,11 @@ pub struct Settings {
     pub allow_downgrade: bool,
     /// Where the passphrase of the signing key is read from.
     pub passphrase_file: Option<PathBuf>,
-    /// Now, in Unix seconds.
+    /// When the command began, in Unix seconds: for what needs no lock.
     pub now: i64,
+    /// The clock, in Unix seconds. A command that waited for the lock looks at it again, so that what it does is not
+    /// older than what others did meanwhile.
+    pub clock: fn() -> i64,
     /// Who runs the command, for the journal.
     pub user: String,
     /// The command's name, for scripts.

@@ -13,7 +13,7 @@ use crate::store::{PoolRecord, Store};
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
-use super::session::Session;
+use super::session::{self, Session};
 use super::{Error, Result, with_causes};
 
 /// How closely `checkpool` looks.
@@ -71,7 +71,7 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         }
     }
     if names.is_empty() && !archive.settings.dry_run {
-        register_strays(archive, &store)?;
+        register_strays(&session, &store)?;
     }
     super::vanished::warn(archive, &snapshot);
     drop((store, snapshot));
@@ -83,7 +83,8 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
 
 /// Registers the files of the pool that the database does not know, such as those whose record a damaged database
 /// lost: they become garbage with the usual grace time, unless a package needs them by then.
-fn register_strays(archive: &Archive<'_>, store: &Store) -> Result<()> {
+fn register_strays(session: &Session<'_>, store: &Store) -> Result<()> {
+    let archive = session.archive;
     let out = &archive.directories.out;
     let mut directories = vec![out.join("pool")];
     let mut strays = Vec::new();
@@ -101,6 +102,8 @@ fn register_strays(archive: &Archive<'_>, store: &Store) -> Result<()> {
                 .and_then(Path::to_str)
                 .map(ArchivePath::new);
             match path {
+                // files on their way into the pool
+                _ if place == session::spool_directory(&archive.directories) => {}
                 _ if kind.is_dir() => directories.push(place),
                 Some(Ok(path)) if kind.is_file() && store.pool_file(&path)?.is_none() => {
                     let content = fsio::digest_file(&place)?;
@@ -116,7 +119,7 @@ fn register_strays(archive: &Archive<'_>, store: &Store) -> Result<()> {
             stray.path
         ));
     }
-    Ok(store.announce_files(&strays, archive.settings.now)?)
+    Ok(store.announce_files(&strays, session.now)?)
 }
 
 /// Checks every file that the database knows of against the pool.

@@ -19,6 +19,9 @@ pub enum Error {
     /// A keyring package cannot be built.
     #[error(transparent)]
     KeyPackage(#[from] super::key_package::Error),
+    /// Distributions cannot be brought up to date with their upstreams.
+    #[error(transparent)]
+    Update(#[from] super::update::Error),
     /// The configuration is wrong, or a distribution is not in it.
     #[error(transparent)]
     Conf(#[from] conf::Error),
@@ -263,6 +266,7 @@ impl Error {
             Self::Faults(faults) => faults.kind(),
             Self::Keys(error) => error.kind(),
             Self::KeyPackage(error) => error.kind(),
+            Self::Update(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Ingest(error) => error.kind(),
@@ -299,7 +303,9 @@ impl Error {
             Self::Faults(faults) => faults.hint(),
             Self::Keys(error) => error.hint(),
             Self::KeyPackage(error) => error.hint(),
+            Self::Update(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::File(error) => error.hint(),
             Self::Pgp(error) => error.hint(),
             Self::Publish { source, .. } => Some(match source.hint() {
                 Some(hint) => format!("{hint}; the change is kept, and the next command publishes it"),

@@ -1,15 +1,17 @@
 //! Publishing: what is owed after a change, and `export`, which writes a distribution whether it changed or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::Path;
 
 use crate::conf::ExportMode;
 use crate::conf::distribution::{Distribution, SignWith};
+use crate::fsio;
 use crate::ingest;
 use crate::model::{Codename, Sha256};
 use crate::pgp::{self, KeyHome, Passphrase, Signer};
 use crate::publish::{self, Check, MissingFileList, Published, needs_publishing};
-use crate::store::Snapshot;
+use crate::store::{self, Snapshot};
 
 use super::archive::Archive;
 use super::session::{Session, script_directories};
@@ -58,21 +60,32 @@ pub fn publish_owed(session: &Session<'_>, looked_at: &[Codename]) -> Result<()>
 
 fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
     let archive = session.archive;
+    let dists = &archive.directories.dist;
     let mut publisher = Publisher {
         session,
         snapshot: archive.snapshot()?,
         signers: BTreeMap::new(),
+        unreadable: BTreeSet::new(),
+        is_grace_begun_anew: false,
     };
     let is_for_all_looked_at = matches!(
         archive.settings.options.export,
         Some(ExportMode::LookedAt | ExportMode::Force)
     );
     let mut first_error = None;
-    for distribution in archive.conf.distributions.iter().filter(|d| d.export && !d.read_only) {
-        let previous = publisher.previous(distribution)?;
+    for distribution in exported(archive) {
+        let Recorded { published, is_damaged } = recorded(archive, distribution)?;
+        let previous = published.as_ref();
+        if is_damaged {
+            let codename = &distribution.codename;
+            archive.reporter.warning(&format!(
+                "the record of what is published of `{codename}` is damaged; publishing it makes it anew"
+            ));
+        }
+        let is_owed = |snapshot| is_damaged || needs_publishing(snapshot, distribution, previous, dists);
         let is_wanted = match wish {
             Wish::Owed { looked_at } => {
-                needs_publishing(&publisher.snapshot, distribution, previous.as_ref())
+                is_owed(&publisher.snapshot)
                     || looked_at.contains(&distribution.codename) && (previous.is_none() || is_for_all_looked_at)
             }
             Wish::Named(named) => named.iter().any(|named| named.codename == distribution.codename),
@@ -83,7 +96,10 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
         archive
             .reporter
             .status(&format!("Publishing {}...", distribution.codename));
-        if let Err(error) = publisher.publish(distribution, previous.as_ref(), wish) {
+        if is_owed(&session.before) {
+            publisher.begin_grace_anew()?;
+        }
+        if let Err(error) = publisher.publish(distribution, previous, wish) {
             match &first_error {
                 None => first_error = Some(error),
                 Some(_) => archive.reporter.warning(&super::with_causes(&error)),
@@ -93,17 +109,68 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
     first_error.map_or(Ok(()), Err)
 }
 
+/// The distributions that commands publish by themselves.
+fn exported<'a>(archive: &'a Archive<'_>) -> impl Iterator<Item = &'a Distribution> {
+    let distributions = archive.conf.distributions.iter();
+    distributions.filter(|distribution| distribution.export && !distribution.read_only)
+}
+
+/// What the database knows of the published state of a distribution.
+struct Recorded {
+    published: Option<Published>,
+    is_damaged: bool,
+}
+
+fn recorded(archive: &Archive<'_>, distribution: &Distribution) -> Result<Recorded> {
+    match archive.database()?.published(&distribution.codename) {
+        Err(store::Error::Damaged { .. } | store::Error::Codec { .. }) => Ok(Recorded {
+            published: None,
+            is_damaged: true,
+        }),
+        record => Ok(Recorded {
+            published: record?.as_deref().and_then(Published::decode),
+            is_damaged: false,
+        }),
+    }
+}
+
+/// Whether clients see the present state of every distribution that they see at all: only then may what that state no
+/// longer names be removed.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_all_published(archive: &Archive<'_>) -> Result<bool> {
+    let dists = &archive.directories.dist;
+    let snapshot = archive.snapshot()?;
+    for distribution in exported(archive) {
+        let Recorded { published, is_damaged } = recorded(archive, distribution)?;
+        let is_seen = published.is_some() || dists.join(distribution.codename.as_str()).join("Release").exists();
+        if is_seen && (is_damaged || needs_publishing(&snapshot, distribution, published.as_ref(), dists)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 struct Publisher<'a> {
     session: &'a Session<'a>,
     snapshot: Snapshot,
     /// The signers of the distributions so far, by their `SignWith`: a key is unlocked once.
     signers: BTreeMap<Vec<String>, Signer>,
+    /// The .debs whose paths cannot be read: Contents are published without them.
+    unreadable: BTreeSet<Sha256>,
+    is_grace_begun_anew: bool,
 }
 
 impl Publisher<'_> {
-    fn previous(&self, distribution: &Distribution) -> Result<Option<Published>> {
-        let record = self.session.archive.database()?.published(&distribution.codename)?;
-        Ok(record.as_deref().and_then(Published::decode))
+    /// For a distribution that was owed before this command: what clients see until now may name pool files that nothing
+    /// has referred to for long. Their grace time counts from here.
+    fn begin_grace_anew(&mut self) -> Result<()> {
+        if !self.is_grace_begun_anew {
+            self.session.open()?.begin_grace_anew(self.session.now)?;
+            self.is_grace_begun_anew = true;
+        }
+        Ok(())
     }
 
     fn publish(&mut self, distribution: &Distribution, previous: Option<&Published>, wish: &Wish<'_>) -> Result<()> {
@@ -111,6 +178,15 @@ impl Publisher<'_> {
             codename: distribution.codename.clone(),
             source,
         };
+        let lead_seconds = previous.map_or(0, |previous| previous.published_at.saturating_sub(self.session.now));
+        if lead_seconds > LONGEST_LEAD_SECONDS {
+            self.session.archive.reporter.warning(&format!(
+                "what is published of `{}` is dated {} minutes ahead of the clock: clients that have it take nothing new \
+                 until then",
+                distribution.codename,
+                lead_seconds / 60
+            ));
+        }
         let outcome = match self.try_publish(distribution, previous, wish) {
             Err(Error::Publish {
                 source: publish::Error::FileListsMissing { packages },
@@ -136,10 +212,14 @@ impl Publisher<'_> {
     ) -> Result<publish::Outcome> {
         let archive = self.session.archive;
         let settings = &archive.settings;
+        let now = self.session.now;
         let is_export = matches!(wish, Wish::Named(_));
         let is_forced = settings.options.export == Some(ExportMode::Force);
         let database = archive.database()?;
-        let file_lists = |digest: &Sha256| database.file_list(digest);
+        let file_lists = |digest: &Sha256| match self.unreadable.contains(digest) {
+            true => Ok(Some(Vec::new())),
+            false => database.file_list(digest),
+        };
         let environment: Vec<(OsString, OsString)> = script_directories(&archive.directories)
             .into_iter()
             .map(|(name, path)| (name.into(), path.into_os_string()))
@@ -148,7 +228,7 @@ impl Publisher<'_> {
         if let Some(keys) = &keys
             && !self.signers.contains_key(keys)
         {
-            let signer = signer(archive, keys).map_err(|source| Error::Publish {
+            let signer = signer(archive, keys, now).map_err(|source| Error::Publish {
                 codename: distribution.codename.clone(),
                 source: publish::Error::Sign {
                     codename: distribution.codename.clone(),
@@ -166,8 +246,8 @@ impl Publisher<'_> {
             signer: keys.and_then(|keys| self.signers.get(&keys)),
             script_environment: &environment,
             file_lists: &file_lists,
-            date: date_of_publication(settings.now, previous.map(|previous| previous.published_at)),
-            now: settings.now,
+            date: date_of_publication(now, previous.map(|previous| previous.published_at)),
+            now,
             retain_seconds: settings.retain_seconds(),
             check: if is_export || is_forced {
                 Check::Digest
@@ -183,25 +263,44 @@ impl Publisher<'_> {
 
     /// Reads the paths of .debs whose list is not known: those that came in before Contents was wanted, or whose list
     /// a damaged database lost.
-    fn read_file_lists(&self, packages: &[MissingFileList]) -> Result<()> {
-        let out = &self.session.archive.directories.out;
+    /// One that is missing or not what it was must not hold up all others: Contents are published without it.
+    fn read_file_lists(&mut self, packages: &[MissingFileList]) -> Result<()> {
+        let archive = self.session.archive;
         for MissingFileList { path, sha256 } in packages {
-            let paths = ingest::paths_in_deb(&path.to_fs_path(out))?;
-            self.session.guard.put_file_list(sha256, &paths)?;
+            match paths_in(&path.to_fs_path(&archive.directories.out), sha256) {
+                Ok(paths) => self.session.guard.put_file_list(sha256, &paths)?,
+                Err(problem) => {
+                    archive.reporter.warning(&format!(
+                        "Contents are published without the files of `{path}`: {problem}"
+                    ));
+                    self.unreadable.insert(*sha256);
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// The `Date` of a Release. Each state has its own, so that apt sees that it is new; the command may have waited for
-/// the lock, and apt takes no Release that is older than the one it has. But no time is further ahead of the clock than
+/// The paths in the .deb of this digest; else why they cannot be had.
+fn paths_in(place: &Path, sha256: &Sha256) -> std::result::Result<Vec<Vec<u8>>, String> {
+    let found = fsio::digest_file(place).map_err(|error| super::with_causes(&error))?;
+    if found.digests.sha256 != *sha256 {
+        return Err("it is damaged, its SHA-256 is another".into());
+    }
+    ingest::paths_in_deb(place).map_err(|error| super::with_causes(&error))
+}
+
+/// How far the `Date` of a state may be ahead of the clock: more can only come from a clock that is wrong.
+const LONGEST_LEAD_SECONDS: i64 = 3600;
+
+/// The `Date` of a Release. Each state has its own, so that apt sees that it is new; the clock may have been put back,
+/// and apt takes no Release that is older than the one it has. But no time is further ahead of the clock than
 /// apt likes, and a state that was published while the clock was wrong must not hold the time up for ever.
 fn date_of_publication(now: i64, previous: Option<i64>) -> i64 {
     const LEAD_SECONDS: i64 = 3;
-    const LONGEST_WAIT_SECONDS: i64 = 3600;
     match previous {
         Some(earlier) if (now..now.saturating_add(LEAD_SECONDS)).contains(&earlier) => earlier.saturating_add(1),
-        Some(earlier) if earlier > now && earlier.saturating_sub(now) <= LONGEST_WAIT_SECONDS => earlier,
+        Some(earlier) if earlier > now && earlier.saturating_sub(now) <= LONGEST_LEAD_SECONDS => earlier,
         _ => now,
     }
 }
@@ -215,7 +314,7 @@ fn signing_keys(distribution: &Distribution) -> Option<Vec<String>> {
     }
 }
 
-fn signer(archive: &Archive<'_>, keys: &[String]) -> std::result::Result<Signer, pgp::Error> {
+fn signer(archive: &Archive<'_>, keys: &[String], now: i64) -> std::result::Result<Signer, pgp::Error> {
     let home = KeyHome::open(&archive.directories.gnupg)?;
     let passphrase = archive
         .settings
@@ -223,7 +322,7 @@ fn signer(archive: &Archive<'_>, keys: &[String]) -> std::result::Result<Signer,
         .as_deref()
         .map(Passphrase::from_file)
         .transpose()?;
-    let signer = home.signer(keys, passphrase.as_ref(), archive.settings.now)?;
+    let signer = home.signer(keys, passphrase.as_ref(), now)?;
     signer
         .warnings()
         .iter()
@@ -260,7 +359,8 @@ pub fn create_symlinks(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             },
         )?;
     }
-    garbage::collect_all(&session)
+    garbage::collect_all(&session);
+    Ok(())
 }
 
 #[cfg(test)]

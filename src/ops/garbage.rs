@@ -9,9 +9,9 @@ use crate::model::ArchivePath;
 
 use crate::store::{PoolRecord, Store};
 
-use super::Result;
 use super::archive::Archive;
 use super::session::{Session, Told};
+use super::{Error, Result, export, with_causes};
 
 /// How often objects of the database are collected.
 const COLLECTION_SECONDS: i64 = 86_400;
@@ -34,63 +34,71 @@ pub fn unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn due(archive: &Archive<'_>, store: &Store) -> Result<Vec<ArchivePath>> {
-    if archive.settings.options.keep_unreferenced_files == Some(true) {
+pub fn due(session: &Session<'_>, store: &Store) -> Result<Vec<ArchivePath>> {
+    if session.archive.settings.options.keep_unreferenced_files == Some(true) {
         return Ok(Vec::new());
     }
-    free_since(store, before(archive))
+    free_since(store, before(session))
 }
 
-/// Removes pool files that are due, and objects of the database that nothing needs.
-///
-/// # Errors
-/// A file cannot be removed or moved to the morgue.
-pub fn collect(session: &Session<'_>, files: &[ArchivePath]) -> Result<()> {
-    if !files.is_empty() {
-        remove_files(session, &session.open()?, files)?;
+/// Removes pool files that are due, and objects of the database that nothing needs. No file goes while clients see an
+/// older state than the present, which may name it. The command is done by now: what fails is told, and the next
+/// command tries again.
+pub fn collect(session: &Session<'_>, files: &[ArchivePath]) {
+    let is_wanted = session.archive.settings.options.keep_unreferenced_files != Some(true);
+    let removed = if files.is_empty() { Ok(()) } else { remove_due(session) };
+    let collected = if is_wanted { collect_objects(session) } else { Ok(()) };
+    for error in [removed, collected].into_iter().filter_map(Result::err) {
+        session.archive.reporter.warning(&with_causes(&error));
     }
-    if session.archive.settings.options.keep_unreferenced_files == Some(true) {
+}
+
+/// Removes all pool files that are due, and objects of the database that nothing needs, as [`collect`] does.
+pub fn collect_all(session: &Session<'_>) {
+    match session.open().and_then(|store| due(session, &store)) {
+        Ok(files) => collect(session, &files),
+        Err(error) => session.archive.reporter.warning(&with_causes(&error)),
+    }
+}
+
+fn remove_due(session: &Session<'_>) -> Result<()> {
+    if !export::is_all_published(session.archive)? {
         return Ok(());
     }
-    collect_objects(session, before(session.archive))
+    let store = session.open()?;
+    // asked again: publishing may have begun their grace time anew
+    let Removal { problems, .. } = remove_files(session, &store, due(session, &store)?)?;
+    let warn = |error| session.archive.reporter.warning(&with_causes(&error));
+    problems.into_iter().for_each(warn);
+    Ok(())
 }
 
-/// Removes all pool files that are due, and objects of the database that nothing needs.
-///
-/// # Errors
-/// As [`due`] and [`collect`].
-pub fn collect_all(session: &Session<'_>) -> Result<()> {
-    let files = due(session.archive, &session.open()?)?;
-    collect(session, &files)
-}
-
-fn before(archive: &Archive<'_>) -> i64 {
-    let settings = &archive.settings;
-    settings.now.saturating_sub(settings.retain_seconds())
+fn before(session: &Session<'_>) -> i64 {
+    session.now.saturating_sub(session.archive.settings.retain_seconds())
 }
 
 fn free_since(store: &Store, before: i64) -> Result<Vec<ArchivePath>> {
     Ok(store.unreferenced(before)?.into_iter().map(|(path, _)| path).collect())
 }
 
-/// Removes objects of the database that neither the present nor a state since `keep_since` names, once a day: that
-/// reads every kept root.
-fn collect_objects(session: &Session<'_>, keep_since: i64) -> Result<()> {
-    let now = session.archive.settings.now;
+/// Removes objects of the database that neither the present nor a state younger than the grace time names, once a day:
+/// that reads every kept root.
+fn collect_objects(session: &Session<'_>) -> Result<()> {
+    let now = session.now;
     let marker = session.archive.directories.db.join("collected");
     let last = fsio::read_if_there(&marker, 100)?.and_then(|text| String::from_utf8(text).ok());
     let last: Option<i64> = last.and_then(|text| text.trim().parse().ok());
     if last.is_some_and(|last| (0..COLLECTION_SECONDS).contains(&now.saturating_sub(last))) {
         return Ok(());
     }
-    session.open()?.collect_objects(now, keep_since)?;
+    session.open()?.collect_objects(now, before(session))?;
     Ok(fsio::write_atomic(&marker, format!("{now}\n").as_bytes())?)
 }
 
 /// Removes every pool file that nothing refers to, without waiting for its grace time. Gives back what was removed.
 ///
 /// # Errors
-/// A file cannot be removed or moved to the morgue.
+/// A file cannot be removed or moved to the morgue: the others are.
 pub fn delete_unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
     if archive.settings.dry_run {
         return unreferenced(archive);
@@ -101,13 +109,32 @@ pub fn delete_unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
     drop(store);
     // what clients see may still name them, if a command was killed
     session.publish_and_tell(&[], &Told::default())?;
-    collect(&session, &unwanted)?;
-    Ok(unwanted)
+    if !unwanted.is_empty() && !export::is_all_published(archive)? {
+        archive
+            .reporter
+            .warning("nothing is deleted: what clients see is not the present state, and may name these files");
+        return Ok(Vec::new());
+    }
+    let Removal { removed, problems } = remove_files(&session, &session.open()?, unwanted)?;
+    collect(&session, &[]);
+    let mut problems = problems.into_iter();
+    let first = problems.next();
+    problems.for_each(|error| archive.reporter.warning(&with_causes(&error)));
+    first.map_or(Ok(removed), Err)
 }
 
-fn remove_files(session: &Session<'_>, store: &Store, files: &[ArchivePath]) -> Result<()> {
+/// What became of files that were to be removed.
+#[derive(Default)]
+struct Removal {
+    removed: Vec<ArchivePath>,
+    /// Why the others are still there.
+    problems: Vec<Error>,
+}
+
+fn remove_files(session: &Session<'_>, store: &Store, files: Vec<ArchivePath>) -> Result<Removal> {
+    let mut removal = Removal::default();
     if files.is_empty() {
-        return Ok(());
+        return Ok(removal);
     }
     session
         .archive
@@ -116,16 +143,22 @@ fn remove_files(session: &Session<'_>, store: &Store, files: &[ArchivePath]) -> 
     let directories = &session.archive.directories;
     for path in files {
         let place = path.to_fs_path(&directories.out);
-        match &directories.morgue {
-            Some(morgue) => move_to_morgue(&place, morgue, path.file_name())?,
-            None => fsio::remove_if_there(&place)?,
+        let removed = match &directories.morgue {
+            Some(morgue) => move_to_morgue(&place, morgue, path.file_name()),
+            None => fsio::remove_if_there(&place).map_err(Error::from),
+        };
+        if let Err(error) = removed {
+            removal.problems.push(error);
+            continue;
         }
+        removal.removed.push(path);
         if session.archive.settings.options.keep_directories != Some(true) {
             fsio::remove_empty_parents(fsio::parent(&place), &directories.out);
         }
     }
     // a crash before this line leaves records of files that are gone; removing them again does no harm
-    Ok(store.forget_files(files)?)
+    store.forget_files(&removal.removed)?;
+    Ok(removal)
 }
 
 /// Moves a file into the morgue under its own name, or with `-1`, `-2` … behind it where that is taken.

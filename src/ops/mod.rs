@@ -22,6 +22,7 @@ pub mod rerun;
 pub mod session;
 mod tracking;
 pub mod tracks;
+pub mod update;
 pub mod vanished;
 
 pub use archive::{Archive, Reporter};

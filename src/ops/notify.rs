@@ -1,9 +1,11 @@
 //! What happens outside the archive after a change: the lines of a `Log:` file and the notifiers named below it, with
 //! reprepro's arguments and environment. Nothing here can hurt the archive: failures are warnings.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -16,8 +18,24 @@ use crate::model::{Codename, Entry, IndexId};
 
 use super::plan::Change;
 
-/// How long one notifier may run.
+/// How long one call of a notifier may take.
 const NOTIFIER_LIMIT: Duration = Duration::from_secs(300);
+
+/// What one command bears from notifiers, as all others wait for it: one that did not end in time is called no more.
+#[derive(Debug)]
+pub struct Patience {
+    limit: Duration,
+    hung: RefCell<BTreeSet<PathBuf>>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            limit: NOTIFIER_LIMIT,
+            hung: RefCell::default(),
+        }
+    }
+}
 
 /// One line of the log: what became of one package in one index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +173,8 @@ pub struct LogWriter<'a> {
     pub cause: &'a Cause,
     /// Now, in Unix seconds.
     pub now: i64,
+    /// For all notifiers of the command.
+    pub patience: &'a Patience,
 }
 
 impl LogWriter<'_> {
@@ -221,13 +241,21 @@ impl LogWriter<'_> {
     }
 
     fn run(&self, notifier: &Notifier, arguments: &[&str], file: Option<&Path>) -> Option<String> {
+        let Patience { limit, hung } = self.patience;
+        if hung.borrow().contains(&notifier.script) {
+            return None;
+        }
         let mut command = Command::new(&notifier.script);
         command.args(&notifier.arguments).args(arguments).stdin(Stdio::null());
         command.envs(self.environment(file));
-        let outcome = fsio::process::run_limited(&mut command, NOTIFIER_LIMIT);
+        let outcome = fsio::process::run_limited(&mut command, *limit);
         let fault = match outcome {
             Ok(status) if status.success() => return None,
             Ok(status) => format!("ended with {status}"),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                hung.borrow_mut().insert(notifier.script.clone());
+                format!("{error}; this command does not call it again")
+            }
             Err(error) => error.to_string(),
         };
         Some(format!("notifier `{}`: {fault}", notifier.script.display()))
@@ -256,4 +284,60 @@ fn local_time(unix_seconds: i64) -> String {
     time.to_zoned_datetime(TimeZone::system())
         .strftime("%Y-%m-%d %H:%M:%S")
         .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::conf::{Conf, Directories, IgnoreSet};
+
+    #[test]
+    fn a_notifier_that_hangs_is_waited_for_once() {
+        let base = tempfile::tempdir().unwrap();
+        let directories = Directories::below(base.path());
+        fsio::create_dir_all(&directories.conf).unwrap();
+        let text = "Codename: local\nArchitectures: amd64\nComponents: main\nLog: log\n --changes /bin/sleep\n \
+                    --changes /bin/false\n";
+        fsio::write_new(&directories.conf.join("distributions"), text.as_bytes()).unwrap();
+        let mut conf = Conf::read(&directories, &IgnoreSet::default()).unwrap();
+        let distribution = conf.distributions.first_mut().unwrap();
+        let hanging = distribution.log.as_mut().unwrap().notifiers.first_mut().unwrap();
+        hanging.script = "/bin/sh".into();
+        hanging.arguments = vec!["-c".into(), "sleep 60".into()];
+        let patience = Patience {
+            limit: Duration::from_millis(100),
+            ..Patience::default()
+        };
+        let writer = LogWriter {
+            distribution,
+            directories: &[],
+            cause: &Cause::default(),
+            now: 0,
+            patience: &patience,
+        };
+        let accepted = AcceptedChanges {
+            codename: distribution.codename.clone(),
+            source: "hello".into(),
+            version: "1".into(),
+            file: "hello_1.changes".into(),
+            pool_path: None,
+        };
+        let start = Instant::now();
+        let first = writer.announce_changes(&accepted);
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert!(
+            first[0].ends_with("was killed; this command does not call it again"),
+            "{first:?}"
+        );
+        for _ in 0..3 {
+            let faults = writer.announce_changes(&accepted);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(
+                faults[0].starts_with("notifier `/bin/false`: ended with"),
+                "the other is still called: {faults:?}"
+            );
+        }
+    }
 }

@@ -215,6 +215,38 @@ impl PlanRow {
         }
     }
 
+    /// The rows of a package of which `new` versions come and `gone` ones go, as a plan of these would show them.
+    pub(super) fn of_fate<'a>(
+        index: &IndexId,
+        name: &PackageName,
+        new: impl Iterator<Item = &'a Version>,
+        gone: &[Entry],
+    ) -> Vec<Self> {
+        let row = |action, version: &Version, replaces| Self {
+            index: index.to_string(),
+            action,
+            package: name.to_string(),
+            version: version.to_string(),
+            replaces,
+        };
+        let mut left: Vec<&Entry> = gone.iter().collect();
+        let mut rows = Vec::new();
+        for version in new {
+            let replaces: Vec<String> = left.drain(..).map(|entry| entry.version.to_string()).collect();
+            let action = if replaces.is_empty() {
+                Action::Add
+            } else {
+                Action::Replace
+            };
+            rows.push(row(action, version, replaces));
+        }
+        rows.extend(
+            left.into_iter()
+                .map(|entry| row(Action::Remove, &entry.version, Vec::new())),
+        );
+        rows
+    }
+
     fn of_track_edit(edit: &TrackEdit) -> Option<Self> {
         let TrackEdit::Remove {
             codename,

@@ -1,7 +1,7 @@
 //! `rerunnotifiers`: tells the notifiers of every package that is there, as if a new one had to learn of them.
 
 use super::archive::Archive;
-use super::notify::{Cause, Event, LogWriter};
+use super::notify::{Cause, Event, LogWriter, Patience};
 use super::query::{self, Selection};
 use super::session::script_directories;
 use super::{Error, Result};
@@ -26,6 +26,7 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         }
         return Ok(());
     }
+    let patience = Patience::default();
     let mut count = 0;
     for distribution in archive.distributions(names)? {
         let found = query::find(&snapshot, distribution, &archive.settings.restriction, &Selection::All)?;
@@ -45,6 +46,7 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
             directories: &directories,
             cause: &cause,
             now: archive.settings.now,
+            patience: &patience,
         };
         let faults = writer.call_notifiers(&events);
         faults.iter().for_each(|fault| archive.reporter.warning(fault));

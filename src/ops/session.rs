@@ -11,10 +11,10 @@ use crate::fsio;
 use crate::ingest::Intake;
 use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
 use crate::publish;
-use crate::store::{Provenance, Reference, Snapshot, Store, WriteGuard};
+use crate::store::{self, Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
-use super::notify::{AcceptedChanges, Cause, Event, LogWriter};
+use super::notify::{AcceptedChanges, Cause, Event, LogWriter, Patience};
 use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
 use super::tracking::{self, SourceState};
 use super::{Error, Result, export, garbage};
@@ -26,6 +26,10 @@ pub struct Session<'a> {
     pub archive: &'a Archive<'a>,
     /// The right to write the database.
     pub guard: WriteGuard,
+    /// When the lock was taken, in Unix seconds: the time of all that the command does.
+    pub now: i64,
+    /// The archive's state before the command.
+    pub before: Snapshot,
 }
 
 /// What a command did, or with `--dry-run` would do.
@@ -58,7 +62,12 @@ impl<'a> Session<'a> {
         let guard = archive
             .database()?
             .lock(&settings.command_line, settings.options.lock_patience())?;
-        let session = Self { archive, guard };
+        let session = Self {
+            archive,
+            now: (settings.clock)(),
+            before: guard.database().snapshot()?,
+            guard,
+        };
         if session.guard.was_left()
             && let Err(error) = session.clear_up()
         {
@@ -73,7 +82,7 @@ impl<'a> Session<'a> {
         let directories = &self.archive.directories;
         fsio::remove_temporary_files(&directories.conf)?;
         publish::remove_leftovers(&directories.dist)?;
-        Ok(fsio::remove_tree(&self.spool_directory())?)
+        Ok(fsio::remove_tree(&spool_directory(directories))?)
     }
 
     /// Opens the state for a short while. What had to be repaired is told.
@@ -94,15 +103,12 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The directory cannot be made.
     pub fn intake(&self, distribution: &Distribution) -> Result<Intake> {
-        let spool = self.spool_directory();
-        fsio::create_dir_all(&spool)?;
+        let spool = spool_directory(&self.archive.directories);
+        // nobody has checked yet what lies in it, and it is below what a web server shows
+        fsio::create_private_dir(&spool)?;
         let intake = Intake::new(&spool);
         let wants_sha512 = distribution.digests.contains(&DigestKind::Sha512);
         Ok(if wants_sha512 { intake.with_sha512() } else { intake })
-    }
-
-    fn spool_directory(&self) -> PathBuf {
-        self.archive.directories.out.join(".spool")
     }
 
     /// Carries a plan out, publishes, logs, and clears up; with `--dry-run` does none of it.
@@ -119,21 +125,33 @@ impl<'a> Session<'a> {
             return Ok(outcome);
         }
         self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
-        self.commit(&store, &plan)?;
-        let garbage = garbage::due(self.archive, &store)?;
+        let unfinished = match self.commit(&store, &plan) {
+            Err(error @ Error::Store(store::Error::AfterCommit { .. })) => Some(error),
+            committed => committed.map(|()| None)?,
+        };
+        // the change has happened: nothing from here on may keep it from being published and told
+        let garbage = garbage::due(self, &store);
         drop((store, snapshot));
-        self.publish_and_tell(&plan.changes, told)?;
-        garbage::collect(self, &garbage)?;
+        let published = self.publish_and_tell(&plan.changes, told);
+        if let Some(error) = unfinished {
+            if let Err(error) = published {
+                self.archive.reporter.warning(&super::with_causes(&error));
+            }
+            return Err(error);
+        }
+        published?;
+        garbage::collect(self, &garbage?);
         Ok(outcome)
     }
 
     /// Publishes what is owed and removes garbage: the end of a command that changed no index.
     ///
     /// # Errors
-    /// Publishing failed, or garbage cannot be removed.
+    /// Publishing failed.
     pub fn finish(&self) -> Result<()> {
         self.publish_and_tell(&[], &Told::default())?;
-        garbage::collect_all(self)
+        garbage::collect_all(self);
+        Ok(())
     }
 
     /// Publishes what is owed, and tells scripts of the changes.
@@ -195,12 +213,14 @@ impl<'a> Session<'a> {
 
     /// Renames spooled files into the pool. They are registered first, so that a crash leaves no file that nobody knows.
     fn bring_files_in(&self, store: &Store, new_files: Vec<NewFile>) -> Result<()> {
-        let out = &self.archive.directories.out;
+        let directories = &self.archive.directories;
         let mut wanted = Vec::new();
         for new_file in new_files {
             let known = store.pool_file(&new_file.file.path)?;
-            // a file that nothing refers to may be torn by a crash: it is replaced by the same content
-            if known.is_none_or(|record| record.unreferenced_since.is_some()) {
+            // a file that nothing refers to may be torn by a crash, one that is referred to may be lost: it is replaced
+            // by the same content
+            let is_free = known.is_none_or(|record| record.unreferenced_since.is_some());
+            if is_free || !is_in_pool(directories, &new_file.file) {
                 wanted.push(new_file);
             }
         }
@@ -208,7 +228,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let files: Vec<_> = wanted.iter().map(|new_file| new_file.file.clone()).collect();
-        store.announce_files(&files, self.archive.settings.now)?;
+        store.announce_files(&files, self.now)?;
         for new_file in &wanted {
             if let Some((digest, paths)) = &new_file.file_list {
                 self.guard.put_file_list(digest, paths)?;
@@ -219,15 +239,15 @@ impl<'a> Session<'a> {
         for new_file in wanted {
             let NewFile { file, spooled, .. } = new_file;
             if placed.insert(file.path.clone()) {
-                let place = file.path.to_fs_path(out);
+                let place = file.path.to_fs_path(&directories.out);
                 fsio::create_dir_all(fsio::parent(&place))?;
-                fsio::remove_if_there(&place)?;
                 spooled.install(&place)?;
             }
         }
         // the commit syncs the file system of the database
-        if !fsio::same_filesystem(out, &self.archive.directories.db)? {
-            fsio::sync_filesystem(out)?;
+        let pool = pool_directory(directories);
+        if !fsio::same_filesystem(&pool, &directories.db)? {
+            fsio::sync_filesystem(&pool)?;
         }
         Ok(())
     }
@@ -263,7 +283,7 @@ impl<'a> Session<'a> {
     pub fn provenance(&self) -> Provenance {
         let settings = &self.archive.settings;
         Provenance {
-            unix_seconds: settings.now,
+            unix_seconds: self.now,
             user: settings.user.clone(),
             command: settings.command_line.clone(),
         }
@@ -271,12 +291,14 @@ impl<'a> Session<'a> {
 
     fn tell(&self, changes: &[Change], told: &Told) {
         let directories = script_directories(&self.archive.directories);
+        let patience = Patience::default();
         for distribution in &self.archive.conf.distributions {
             let writer = LogWriter {
                 distribution,
                 directories: &directories,
                 cause: &told.cause,
-                now: self.archive.settings.now,
+                now: self.now,
+                patience: &patience,
             };
             let files = told
                 .files
@@ -306,8 +328,24 @@ impl Drop for Session<'_> {
     /// Removes the spool: what is still in it came in for nothing. A spool that cannot be removed now is removed by the
     /// next command that needs one.
     fn drop(&mut self) {
-        let _ = fsio::remove_tree(&self.spool_directory());
+        let _ = fsio::remove_tree(&spool_directory(&self.archive.directories));
     }
+}
+
+/// Where incoming files wait: below the pool, which may be another file system than what is around it.
+#[must_use]
+pub fn spool_directory(directories: &Directories) -> PathBuf {
+    pool_directory(directories).join(".spool")
+}
+
+fn pool_directory(directories: &Directories) -> PathBuf {
+    directories.out.join("pool")
+}
+
+/// Whether a file of this size is in its place in the pool.
+fn is_in_pool(directories: &Directories, file: &PoolFile) -> bool {
+    let place = file.path.to_fs_path(&directories.out);
+    fs::metadata(place).is_ok_and(|found| found.is_file() && found.len() == file.content.size_bytes)
 }
 
 /// The directories that scripts are told of.

@@ -84,7 +84,7 @@ pub(super) fn create_private_dir(path: &Path) -> Result<(), Error> {
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let directory = fsio::parent(path);
     let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
+        .prefix(crate::fsio::TEMPORARY_PREFIX)
         .permissions(fs::Permissions::from_mode(0o600))
         .tempfile_in(directory)
         .at("create a temporary file in", directory)?;

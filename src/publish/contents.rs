@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Error;
+use super::path_key::{key_of, path_of};
 use super::path_sort::PathSorter;
 use super::record::DerivedContents;
 use crate::model::stanza;
@@ -116,15 +117,15 @@ impl Deriver<'_> {
                 let (_, block) = block.map_err(Error::store)?;
                 for item in block.items() {
                     let listed = read_stanza(index, item)?;
-                    let Some(paths) = self.paths(&listed.deb.sha256)? else {
+                    let Some(keys) = self.keys(&listed.deb.sha256)? else {
                         missing.insert(listed.deb);
                         continue;
                     };
                     let number = u32::try_from(owners.len()).unwrap_or(u32::MAX);
                     owners.push(listed.owner);
                     // sorting is in vain once a list is missing
-                    for path in paths.into_iter().filter(|_| missing.is_empty()) {
-                        sorter.push(&path, number)?;
+                    for key in keys.into_iter().filter(|_| missing.is_empty()) {
+                        sorter.push(&key, number)?;
                     }
                 }
             }
@@ -132,18 +133,17 @@ impl Deriver<'_> {
         check_missing(missing)?;
         let mut sorted = sorter.finish()?.peekable();
         let items = std::iter::from_fn(|| {
-            let (path, first) = match sorted.next()? {
+            let (key, first) = match sorted.next()? {
                 Ok(entry) => entry,
                 Err(error) => return Some(Err(error)),
             };
             let mut found = BTreeSet::new();
             found.extend(owners.get(first as usize));
-            while let Some(Ok((_, number))) =
-                sorted.next_if(|next| next.as_ref().is_ok_and(|(other, _)| *other == path))
+            while let Some(Ok((_, number))) = sorted.next_if(|next| next.as_ref().is_ok_and(|(other, _)| *other == key))
             {
                 found.extend(owners.get(number as usize));
             }
-            Some(Ok(line(path, found)))
+            Some(Ok(line(key, found)))
         });
         let root = edit::build(&PathBlocks(self.objects), items)?;
         self.objects.put_root(&root).map_err(Error::store)
@@ -194,12 +194,12 @@ impl Deriver<'_> {
                 let Some(block) = reader.block_of(name)? else { continue };
                 for item in block.items().filter(|item| group(item.key) == name.as_slice()) {
                     let listed = read_stanza(index, item)?;
-                    let Some(paths) = self.paths(&listed.deb.sha256)? else {
+                    let Some(keys) = self.keys(&listed.deb.sha256)? else {
                         missing.insert(listed.deb);
                         continue;
                     };
-                    for path in paths {
-                        owners.entry(path).or_default().insert(listed.owner.clone());
+                    for key in keys {
+                        owners.entry(key).or_default().insert(listed.owner.clone());
                     }
                 }
             }
@@ -211,33 +211,37 @@ impl Deriver<'_> {
         let none = BTreeSet::new();
         let mut reader = Reader::new(self.objects, root);
         let mut edits = BTreeMap::new();
-        let paths: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
-        for path in paths {
-            let (old, new) = (before.get(path).unwrap_or(&none), after.get(path).unwrap_or(&none));
+        let keys: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
+        for key in keys {
+            let (old, new) = (before.get(key).unwrap_or(&none), after.get(key).unwrap_or(&none));
             if old == new {
                 continue;
             }
-            let block = reader.block_of(path)?;
-            let mut owners = match block.and_then(|block| block.find(path)) {
+            let block = reader.block_of(key)?;
+            let mut owners = match block.and_then(|block| block.find(key)) {
                 Some(item) => read_line(item),
                 None => BTreeSet::new(),
             };
             owners.retain(|owner| !old.contains(owner));
             owners.extend(new.iter().cloned());
-            let item = (!owners.is_empty()).then(|| line(path.clone(), owners.iter().collect()));
-            edits.insert(path.clone(), item);
+            let item = (!owners.is_empty()).then(|| line(key.clone(), owners.iter().collect()));
+            edits.insert(key.clone(), item);
         }
         Ok(edits)
     }
 
-    /// The paths in a .deb that a line can carry.
-    fn paths(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>, Error> {
-        let mut paths = (self.file_lists)(deb).map_err(Error::store)?;
-        if let Some(paths) = &mut paths {
-            // a line end would forge an entry, and a key ends its group at a NUL
-            paths.retain(|path| !path.is_empty() && !path.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)));
-        }
-        Ok(paths)
+    /// The keys of the paths in a .deb that a line can carry.
+    fn keys(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>, Error> {
+        let paths = (self.file_lists)(deb).map_err(Error::store)?;
+        // a line end would forge an entry, and a key ends its group at a NUL
+        let fits = |path: &Vec<u8>| !path.is_empty() && !path.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0));
+        Ok(paths.map(|paths| {
+            paths
+                .iter()
+                .filter(|path| fits(path))
+                .map(|path| key_of(path))
+                .collect()
+        }))
     }
 }
 
@@ -308,8 +312,8 @@ fn read_stanza(index: &IndexId, item: ItemRef<'_>) -> Result<Listed, Error> {
     })
 }
 
-fn line(path: Vec<u8>, owners: BTreeSet<&Owner>) -> Item {
-    let mut text = [&path, SEPARATOR].concat();
+fn line(key: Vec<u8>, owners: BTreeSet<&Owner>) -> Item {
+    let mut text = [&path_of(&key), SEPARATOR].concat();
     for (number, owner) in owners.into_iter().enumerate() {
         if number > 0 {
             text.push(b',');
@@ -322,7 +326,7 @@ fn line(path: Vec<u8>, owners: BTreeSet<&Owner>) -> Item {
     }
     text.push(b'\n');
     Item {
-        key: path,
+        key,
         meta: Vec::new(),
         text,
     }
@@ -330,7 +334,9 @@ fn line(path: Vec<u8>, owners: BTreeSet<&Owner>) -> Item {
 
 fn read_line(item: ItemRef<'_>) -> BTreeSet<Owner> {
     let line = item.text.strip_suffix(b"\n").unwrap_or(item.text);
-    let words = line.get(item.key.len() + SEPARATOR.len()..).unwrap_or_default();
+    let words = line
+        .get(path_of(item.key).len() + SEPARATOR.len()..)
+        .unwrap_or_default();
     let owner = |word: &[u8]| {
         let slash = memchr::memrchr(b'/', word);
         let (section, package) = slash.map_or((&[][..], word), |at| (word.split_at(at).0, word.split_at(at + 1).1));

@@ -11,6 +11,7 @@ mod indexes;
 mod layout;
 mod links;
 mod parts;
+mod path_key;
 mod path_sort;
 mod record;
 mod sign;
@@ -307,7 +308,7 @@ fn keep_by_hash(request: &Request<'_>, tree: &Tree, published: &mut Published) -
         .map_or_else(BTreeMap::new, |previous| previous.by_hash.clone());
     // those of a state whose record was lost
     let directories: BTreeSet<&str> = published.files.keys().map(ArchivePath::directory).collect();
-    for path in tree.live_entries()? {
+    for path in tree.live_entries()?.iter().filter_map(|path| archive_path(path)) {
         if is_by_hash_of(&path, &directories) {
             earlier.entry(path).or_insert(LastUse {
                 state: state.saturating_sub(1),
@@ -330,6 +331,11 @@ fn keep_by_hash(request: &Request<'_>, tree: &Tree, published: &mut Published) -
     Ok(())
 }
 
+/// A path of the live tree as one of the archive; None for a name that nothing made here can have.
+fn archive_path(path: &Path) -> Option<ArchivePath> {
+    ArchivePath::new(path.to_str()?).ok()
+}
+
 /// Whether the path is a by-hash name of something in one of the directories.
 fn is_by_hash_of(path: &ArchivePath, directories: &BTreeSet<&str>) -> bool {
     ["by-hash/SHA256", "by-hash/SHA512"].into_iter().any(|tail| {
@@ -348,10 +354,14 @@ fn carry_over(request: &Request<'_>, tree: &Tree, published: &Published) -> Resu
     }
     let directories: BTreeSet<&str> = published.files.keys().map(ArchivePath::directory).collect();
     let mut gone = Vec::new();
-    for path in tree.live_entries()? {
-        if tree.has(&path) {
+    for entry in tree.live_entries()? {
+        if tree.has(&entry) {
             continue;
         }
+        let Some(path) = archive_path(&entry) else {
+            tree.carry_over(&entry)?;
+            continue;
+        };
         // reprepro's links to Contents files are in no list, and neither is what it left half written
         let links_to_ours = || tree.live_link(&path).and_then(|target| ArchivePath::new(&target).ok());
         let is_ours = ours.contains(&path)
@@ -364,7 +374,7 @@ fn carry_over(request: &Request<'_>, tree: &Tree, published: &Published) -> Resu
         if is_ours {
             gone.push(path);
         } else {
-            tree.carry_over(&path)?;
+            tree.carry_over(&entry)?;
         }
     }
     Ok(gone)

@@ -3,12 +3,15 @@
 //! read costs work, not correctness: everything is then written anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::parts::Part;
+use super::tree::{MAX_RELEASE_BYTES, RELEASE_NAMES};
 use crate::conf::distribution::Distribution;
+use crate::fsio;
 use crate::model::{ArchivePath, FileDigests, IndexId, Sha256};
 use crate::store::{RootId, Snapshot};
 
@@ -102,6 +105,20 @@ impl Published {
         serde_json::to_vec(self).map_err(|source| Error::Record { source })
     }
 
+    /// Whether this is the state that is live in the distribution's directory, told by Release and its signatures. It is
+    /// not after a crash between the swap and the record, nor when somebody removed or replaced them.
+    fn is_live(&self, directory: &Path) -> bool {
+        let mut released = self
+            .files
+            .iter()
+            .filter(|(path, _)| RELEASE_NAMES.contains(&path.as_str()));
+        released.all(|(path, file)| {
+            // what cannot be read is owed too: publishing says why
+            let found = fsio::read_if_there(&path.to_fs_path(directory), MAX_RELEASE_BYTES);
+            found.is_ok_and(|found| found.is_some_and(|found| Sha256::of(&found) == file.content.digests.sha256))
+        })
+    }
+
     /// The roots that must be kept for as long as this record is.
     #[must_use]
     pub fn keeps(&self) -> Vec<RootId> {
@@ -148,14 +165,19 @@ pub(super) fn heads_of(distribution: &Distribution, snapshot: &Snapshot) -> BTre
         .collect()
 }
 
-/// Whether the archive's state differs from what is published of this distribution. One that never had a package is not
-/// owed until it is asked for.
+/// Whether the archive's state differs from what clients see of this distribution below `dists`. One that never had a
+/// package is not owed until it is asked for.
 #[must_use]
-pub fn needs_publishing(snapshot: &Snapshot, distribution: &Distribution, published: Option<&Published>) -> bool {
+pub fn needs_publishing(
+    snapshot: &Snapshot,
+    distribution: &Distribution,
+    published: Option<&Published>,
+    dists: &Path,
+) -> bool {
     let heads = heads_of(distribution, snapshot);
     match published {
         _ if !distribution.export => false,
         None => !heads.is_empty(),
-        Some(published) => published.heads != heads,
+        Some(published) => published.heads != heads || !published.is_live(&dists.join(distribution.codename.as_str())),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Error;
 use crate::fsio::process::run_limited;
 use crate::fsio::{self, AtPath};
+use crate::pgp::clearsigned::split_clearsigned;
 
 /// Longest signature that is taken: hundreds of keys would fit.
 const MAX_SIGNED_BYTES: u64 = 64 << 20;
@@ -32,7 +33,7 @@ pub(super) struct Signed {
 }
 
 /// Runs the script as reprepro does, `script Release.new InRelease.new Release.gpg.new`, and takes what it made. The
-/// script must make an InRelease, may make a Release.gpg, and neither may be empty.
+/// script must make an InRelease of just this Release, may make a Release.gpg, and neither may be empty.
 pub(super) fn run_script(script: Script<'_>, directory: &Path, release: &[u8]) -> Result<Signed, Error> {
     let place = |name: &str| directory.join(name);
     let [unsigned, in_release, release_gpg, said] =
@@ -64,6 +65,7 @@ pub(super) fn run_script(script: Script<'_>, directory: &Path, release: &[u8]) -
     let in_release_bytes = take(&in_release, script.program)?
         .ok_or_else(|| failed(format!("it made no InRelease.new{}", repeat(&said))))?;
     let release_gpg_bytes = take(&release_gpg, script.program)?;
+    check_text(&in_release_bytes, release).map_err(|problem| failed(format!("{problem}{}", repeat(&said))))?;
     for path in [&unsigned, &in_release, &release_gpg, &said] {
         fsio::remove_if_there(path)?;
     }
@@ -71,6 +73,27 @@ pub(super) fn run_script(script: Script<'_>, directory: &Path, release: &[u8]) -
         in_release: in_release_bytes,
         release_gpg: release_gpg_bytes,
     })
+}
+
+/// Refuses an InRelease that signs something else than the Release: one of an earlier state, as a cache or a slow
+/// signing service gives it, or none at all. Who signed it is for the clients to judge.
+fn check_text(in_release: &[u8], release: &[u8]) -> Result<(), String> {
+    match split_clearsigned(in_release) {
+        Ok(Some(signed)) if same_text(&signed.text, release) => Ok(()),
+        Ok(Some(_)) => Err("its InRelease.new is not of the text in Release.new".into()),
+        Ok(None) => Err("its InRelease.new is not signed".into()),
+        Err(error) => Err(format!("its InRelease.new cannot be read: {error}")),
+    }
+}
+
+/// Whether two texts are the same to a signature, which does not cover blanks at the ends of lines (RFC 9580, 7.2).
+fn same_text(one: &[u8], other: &[u8]) -> bool {
+    lines(one).eq(lines(other))
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end)
 }
 
 fn take(path: &Path, program: &Path) -> Result<Option<Vec<u8>>, Error> {
@@ -127,17 +150,41 @@ mod tests {
         (signed, left)
     }
 
+    /// A shell function that clear-signs its input, as far as the form goes.
+    const CLEARSIGN: &str = "clearsign() {\n\
+        B=-----BEGIN E=-----END P='PGP SIGNATURE-----'\n\
+        echo \"$B PGP SIGNED MESSAGE-----\"; echo; cat; echo \"$B $P\"; echo; echo \"$E $P\"\n}\n";
+
     #[test]
     fn the_script_gets_three_names_and_its_files_are_taken() {
+        let soon = Duration::from_secs(20);
         let (signed, left) = run(
-            "(echo $KEY; cat \"$1\") > \"$2\"; echo gpg > \"$3\"",
-            Duration::from_secs(20),
+            &format!("{CLEARSIGN}clearsign < \"$1\" > \"$2\"; echo $KEY > \"$3\""),
+            soon,
         );
         let signed = signed.unwrap();
-        assert_eq!(signed.in_release, b"k1\nCodename: t\n");
-        assert_eq!(signed.release_gpg.as_deref(), Some(&b"gpg\n"[..]));
+        let split = split_clearsigned(&signed.in_release).unwrap().unwrap();
+        assert_eq!(split.text, b"Codename: t\n");
+        assert_eq!(signed.release_gpg.as_deref(), Some(&b"k1\n"[..]));
         assert_eq!(left, [""; 0]);
-        assert_eq!(run("cp $1 $2", Duration::from_secs(20)).0.unwrap().release_gpg, None);
+        let alone = run(&format!("{CLEARSIGN}clearsign < $1 > $2"), soon).0.unwrap();
+        assert_eq!(alone.release_gpg, None);
+    }
+
+    #[test]
+    fn an_in_release_of_another_text_is_refused() {
+        let problem = |script: &str| match run(&format!("{CLEARSIGN}{script}"), Duration::from_secs(20)).0 {
+            Err(Error::Script { problem, .. }) => problem,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            problem("echo Codename: old | clearsign > $2"),
+            "its InRelease.new is not of the text in Release.new"
+        );
+        assert_eq!(problem("cp $1 $2"), "its InRelease.new is not signed");
+        assert!(problem("(clearsign < $1; echo Suite: evil) > $2").contains("nothing after the signature"));
+        assert!(same_text(b"A: b\n\nC", b"A: b \t\r\n\nC\n"));
+        assert!(!same_text(b"A: b\n\nC", b"A: b\nC\n"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Publishing as clients and operators see it, over a real store.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::conf::{Conf, Directories, IgnoreSet};
 use crate::model::{Digests, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Version};
+use crate::pgp::clearsigned::split_clearsigned;
 use crate::pgp::{Algorithm, KeyHome, NewKey, verify_clearsigned, verify_detached};
 use crate::store::{Database, Provenance};
 
@@ -386,7 +388,7 @@ fn files_of_others_stay_and_those_of_reprepro_go() {
     ] {
         write(&archive.live(name), text);
     }
-    write(&archive.dists().join(".new-t/half"), "left by a crash");
+    write(&archive.dists().join(".aptrepo-new-t/half"), "left by a crash");
     std::os::unix::fs::symlink("main/Contents-sparc.gz", archive.live("Contents-sparc.gz")).unwrap();
     std::os::unix::fs::symlink("notes.txt", archive.live("README")).unwrap();
     let inode = archive.inode("notes.txt");
@@ -413,6 +415,25 @@ fn files_of_others_stay_and_those_of_reprepro_go() {
         assert_eq!(archive.inode("notes.txt"), inode);
     }
     assert_eq!(archive.published_names(), ["stable", "t"]);
+}
+
+#[test]
+fn foreign_names_that_no_index_could_carry_stay() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut archive = small();
+    let names =
+        [&b"read me.txt"[..], b"line\nbreak", b"caf\xe9"].map(|name| archive.live("").join(OsStr::from_bytes(name)));
+    for name in &names {
+        write(name, "mine");
+    }
+    fsio::create_dir_all(&archive.live("inbox/new ones")).unwrap();
+    for _ in 0..2 {
+        archive.publish();
+        for name in &names {
+            assert_eq!(fs::read(name).unwrap(), b"mine", "{}", name.display());
+        }
+        assert!(archive.live("inbox/new ones").is_dir());
+    }
 }
 
 #[test]
@@ -522,7 +543,7 @@ fn contents_name_each_path_once_with_all_its_packages() {
     archive.publish();
     assert_eq!(
         archive.text("main/Contents-amd64"),
-        "usr/a-c\t    utils/aaa\nusr/a/c\t    utils/aaa\nusr/b\t    utils/aaa,net/bbb\nusr/bin/b\t    net/bbb\n"
+        "usr/a-c\t    utils/aaa\nusr/b\t    utils/aaa,net/bbb\nusr/a/c\t    utils/aaa\nusr/bin/b\t    net/bbb\n"
     );
     assert_eq!(archive.text("main/Contents-i386"), "");
     assert!(
@@ -563,7 +584,7 @@ fn contents_that_are_lost_are_made_anew() {
     archive.publish();
     assert_eq!(
         archive.text("main/Contents-amd64.gz"),
-        "usr/b\t    utils/aaa,net/bbb\nusr/bin/foo\t    utils/aaa\nusr/c\t    net/ccc\n"
+        "usr/b\t    utils/aaa,net/bbb\nusr/c\t    net/ccc\nusr/bin/foo\t    utils/aaa\n"
     );
 }
 
@@ -593,15 +614,17 @@ fn signatures_come_and_go_with_the_configuration() {
     let script = archive.directory.path().join("sign");
     write(
         &script,
-        "#!/bin/sh\n(echo signed; cat \"$1\") > \"$2\"; echo detached > \"$3\"\n",
+        "#!/bin/sh\nB=-----BEGIN E=-----END P='PGP SIGNATURE-----'\n\
+         (echo \"$B PGP SIGNED MESSAGE-----\"; echo; cat \"$1\"; echo \"$B $P\"; echo; echo \"$E $P\") > \"$2\"\n\
+         echo detached > \"$3\"\n",
     );
     fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     archive.distribution.sign_with = Some(SignWith::Script(script));
     archive.publish();
-    assert_eq!(
-        archive.text("InRelease"),
-        format!("signed\n{}", archive.text("Release"))
-    );
+    let split = split_clearsigned(archive.text("InRelease").as_bytes())
+        .unwrap()
+        .unwrap();
+    assert_eq!(split.text, archive.text("Release").as_bytes());
     assert_eq!(archive.text("Release.gpg"), "detached\n");
     archive.distribution.sign_with = Some(SignWith::Default);
     assert!(matches!(archive.try_publish(), Err(Error::NoSigner { .. })));
@@ -656,6 +679,7 @@ fn a_distribution_is_owed_when_its_heads_differ() {
             &archive.database().snapshot().unwrap(),
             &archive.distribution,
             published,
+            &archive.dists(),
         )
     };
     assert!(!owed(&archive, None));
@@ -668,6 +692,28 @@ fn a_distribution_is_owed_when_its_heads_differ() {
     archive.distribution.export = false;
     assert!(!owed(&archive, Some(&published)));
     assert!(matches!(archive.try_publish(), Err(Error::NotExported { .. })));
+}
+
+#[test]
+fn a_distribution_is_owed_when_the_record_is_not_of_what_is_live() {
+    let mut archive = small();
+    let owed = |archive: &Archive, published: &Published| {
+        let snapshot = archive.database().snapshot().unwrap();
+        needs_publishing(&snapshot, &archive.distribution, Some(published), &archive.dists())
+    };
+    let first = archive.publish().published;
+    assert!(!owed(&archive, &first));
+    archive.change("main|amd64", &["ccc net usr/c"]);
+    archive.publish();
+    // as if the second record had been lost in a crash, and the change been taken back
+    archive.change("main|amd64", &["ccc"]);
+    assert!(owed(&archive, &first));
+    let third = archive.publish().published;
+    assert!(!owed(&archive, &third));
+    fs::remove_file(archive.live("Release")).unwrap();
+    assert!(owed(&archive, &third));
+    fs::remove_dir_all(archive.dists()).unwrap();
+    assert!(owed(&archive, &third));
 }
 
 #[test]

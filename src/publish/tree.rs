@@ -15,10 +15,10 @@ use crate::model::{ArchivePath, Codename, DigestKind, FileDigests, Hasher, Sha25
 /// clients ask for, when all that it names is there.
 pub(super) const RELEASE_NAMES: [&str; 3] = ["Release.gpg", "Release", "InRelease"];
 /// Longest Release file that is read: Debian's has 0.5 MB.
-const MAX_RELEASE_BYTES: u64 = 64 << 20;
+pub(super) const MAX_RELEASE_BYTES: u64 = 64 << 20;
 
-/// How the names of trees and links begin that are not in their place yet.
-pub(super) const NEW_PREFIX: &str = ".new-";
+/// How the names of trees and links begin that are not in their place yet; nobody else's names do.
+pub(super) const NEW_PREFIX: &str = ".aptrepo-new-";
 
 /// Removes the trees and links that a dead process left half made in the directory of the distributions.
 ///
@@ -184,20 +184,18 @@ impl Tree {
         Ok(listed)
     }
 
-    /// All files and links of the live tree.
-    pub(super) fn live_entries(&self) -> Result<Vec<ArchivePath>, Error> {
-        let mut entries = Vec::new();
-        let names = if self.has_live { walk(&self.live)? } else { Vec::new() };
-        for name in names {
-            // what is no path for apt can only be somebody else's, and nobody can ask for it
-            entries.extend(ArchivePath::new(&name).ok());
+    /// All files, links and empty directories of the live tree, by their path in it.
+    pub(super) fn live_entries(&self) -> Result<Vec<PathBuf>, Error> {
+        if self.has_live {
+            walk(&self.live)
+        } else {
+            Ok(Vec::new())
         }
-        Ok(entries)
     }
 
     /// Whether the new tree has something of that name.
-    pub(super) fn has(&self, path: &ArchivePath) -> bool {
-        fs::symlink_metadata(path.to_fs_path(&self.new)).is_ok()
+    pub(super) fn has(&self, path: &Path) -> bool {
+        fs::symlink_metadata(self.new.join(path)).is_ok()
     }
 
     /// The target of a symbolic link in the live tree.
@@ -206,10 +204,11 @@ impl Tree {
         target.into_os_string().into_string().ok()
     }
 
-    /// Takes over a file or link that was not made here. One whose place is taken by a directory, or below a file, goes.
-    pub(super) fn carry_over(&self, path: &ArchivePath) -> Result<(), Error> {
-        let live = self.live_path(path);
-        let place = path.to_fs_path(&self.new);
+    /// Takes over a file, link or empty directory that was not made here, whatever its name. One whose place is taken by
+    /// a directory, or below a file, goes.
+    pub(super) fn carry_over(&self, path: &Path) -> Result<(), Error> {
+        let live = self.live.join(path);
+        let place = self.new.join(path);
         let blocked = fsio::parent(&place)
             .ancestors()
             .take_while(|above| *above != self.new)
@@ -217,7 +216,10 @@ impl Tree {
         if blocked || self.has(path) {
             return Ok(());
         }
-        let place = self.place(path)?;
+        if is_directory(&live) {
+            return Ok(fsio::create_dir_all(&place)?);
+        }
+        fsio::create_dir_all(fsio::parent(&place))?;
         match fs::read_link(&live) {
             Ok(target) => Ok(std::os::unix::fs::symlink(target, &place).at("make the link", &place)?),
             Err(_) => Ok(fsio::link_or_copy(&live, &place)?),
@@ -272,10 +274,12 @@ fn find_live(live: &Path, dists: &Path) -> Result<bool, Error> {
 /// Without an exchange of directories: the files one by one, so that whatever a client has read names files that are
 /// there: by-hash first, then the indexes, Release and its signatures last, and only then what is gone.
 fn rename_each(new: &Path, live: &Path, gone: &[ArchivePath]) -> Result<(), Error> {
-    let mut names: Vec<String> = walk(new)?;
-    let rank = |name: &str| match RELEASE_NAMES.iter().position(|release| *release == name) {
+    let mut names = walk(new)?;
+    // an empty directory came from the live tree, and is there
+    names.retain(|name| !is_directory(&new.join(name)));
+    let rank = |name: &Path| match RELEASE_NAMES.iter().position(|release| Path::new(release) == name) {
         Some(position) => 2 + position,
-        None => usize::from(!name.split('/').any(|part| part == "by-hash")),
+        None => usize::from(!name.iter().any(|part| part == "by-hash")),
     };
     names.sort_by_cached_key(|name| rank(name));
     for name in &names {
@@ -310,29 +314,31 @@ fn digests_of(path: &Path) -> Result<FileDigests, Error> {
     }
 }
 
-/// Names of all files and links below a directory, sorted. Sockets and the like are left out.
-fn walk(top: &Path) -> Result<Vec<String>, Error> {
+/// Whether this is a directory itself, not a link to one.
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+}
+
+/// Paths below a directory of all files, links and empty directories in it, sorted. Sockets and the like are left out.
+fn walk(top: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut names = Vec::new();
-    let mut waiting = vec![String::new()];
+    let mut waiting = vec![PathBuf::new()];
     while let Some(directory) = waiting.pop() {
         let path = top.join(&directory);
+        let mut is_empty = true;
         for entry in fs::read_dir(&path).at("read the directory", &path)? {
             let entry = entry.at("read the directory", &path)?;
-            // a name that is no text cannot be asked for through apt, and is in no index
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            let name = if directory.is_empty() {
-                name
-            } else {
-                format!("{directory}/{name}")
-            };
+            is_empty = false;
+            let name = directory.join(entry.file_name());
             let kind = entry.file_type().at("read", &path)?;
             if kind.is_dir() {
                 waiting.push(name);
             } else if kind.is_file() || kind.is_symlink() {
                 names.push(name);
             }
+        }
+        if is_empty && directory != Path::new("") {
+            names.push(directory);
         }
     }
     names.sort_unstable();
@@ -344,7 +350,8 @@ mod tests {
     use super::*;
 
     fn names(top: &Path) -> Vec<String> {
-        walk(top).unwrap()
+        let text = |path: PathBuf| path.into_os_string().into_string().unwrap();
+        walk(top).unwrap().into_iter().map(text).collect()
     }
 
     #[test]
@@ -383,12 +390,23 @@ mod tests {
         fsio::write_new(&dists.join("bookworm/Release"), b"old").unwrap();
         std::os::unix::fs::symlink("bookworm", dists.join("stable")).unwrap();
         let tree = Tree::begin(dists, &Codename::new("stable").unwrap()).unwrap();
-        assert_eq!(tree.live_entries().unwrap(), []);
+        assert!(tree.live_entries().unwrap().is_empty());
         fsio::write_new(&tree.directory().join("Release"), b"new").unwrap();
         tree.install(&[]).unwrap();
         drop(tree);
         assert_eq!(names(dists), ["bookworm/Release", "stable/Release"]);
         assert_eq!(fs::read(dists.join("bookworm/Release")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn only_what_was_begun_here_is_cleared_away() {
+        let dists = tempfile::tempdir().unwrap();
+        let dists = dists.path();
+        for name in [".aptrepo-new-stable/main", ".new-layout", "stable"] {
+            fsio::create_dir_all(&dists.join(name)).unwrap();
+        }
+        remove_leftovers(dists).unwrap();
+        assert_eq!(names(dists), [".new-layout", "stable"]);
     }
 
     #[test]

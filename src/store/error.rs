@@ -147,9 +147,6 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::File(source) => source.kind(),
-            Self::Locked {
-                source: LockError::File(source),
-            } => source.kind(),
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Conflict { .. } => ErrorKind::Mismatch,
             Self::AfterCommit { source, .. } => source.kind(),
@@ -164,6 +161,10 @@ impl Error {
             Self::Locked {
                 source: LockError::Held { .. },
             } => "`--waitforlock N` waits for it, N times 10 seconds",
+            Self::File(source)
+            | Self::Locked {
+                source: LockError::File(source),
+            } => return source.hint(),
             Self::Version { .. } => {
                 "write a dump with the program that made it, and load that into a fresh database directory"
             }
@@ -191,6 +192,10 @@ impl From<CodecError> for Error {
 
 impl From<LockError> for Error {
     fn from(source: LockError) -> Self {
-        Self::Locked { source }
+        match source {
+            // nobody need hold it: the user may not open it
+            LockError::File(source) => Self::File(source),
+            LockError::Held { .. } => Self::Locked { source },
+        }
     }
 }

@@ -6,12 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::fsio::{self, AtPath};
-use crate::model::Sha256;
+use crate::model::{PoolFile, Sha256};
 
 use super::blocks::RootId;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::journal::Position;
-use super::open::Store;
+use super::open::{PoolRecord, Store};
 use super::records;
 
 /// Younger files stay: they may be of work that is not committed yet.
@@ -30,15 +30,18 @@ pub struct Collected {
 
 impl Store {
     /// Removes the objects that no head, no published record and no journal line since `keep_since` names, and the file
-    /// lists of .debs that the pool no longer has. `now` and `keep_since` are Unix seconds. Reads every kept root, so it
-    /// is not for every command.
+    /// lists of .debs that the pool no longer has. `now` and `keep_since` are Unix seconds; the objects of the last
+    /// minutes' states stay in any case, for readers that hold one. Nothing is removed while a published record cannot
+    /// be read, as nobody knows what it keeps. Reads every kept root, so it is not for every command.
     ///
     /// # Errors
     /// A kept root is damaged: then nothing is removed. Or a file cannot be removed.
     pub fn collect_objects(&self, now: i64, keep_since: i64) -> Result<Collected> {
-        let kept = self.kept_objects(keep_since)?;
         let old = now.saturating_sub(SAFETY_SECONDS);
         let mut collected = Collected::default();
+        let Some(kept) = self.kept_objects(keep_since.min(old))? else {
+            return Ok(collected);
+        };
         sweep(self.objects().directory(), old, &kept, |size| {
             collected.objects += 1;
             collected.object_bytes += size;
@@ -51,11 +54,26 @@ impl Store {
         Ok(collected)
     }
 
-    fn kept_objects(&self, keep_since: i64) -> Result<BTreeSet<Sha256>> {
+    /// Begins the grace time of all files to which nothing refers anew, at `now` in Unix seconds: for when what named
+    /// them was on show until now.
+    ///
+    /// # Errors
+    /// The tables cannot be read or written.
+    pub fn begin_grace_anew(&self, now: i64) -> Result<()> {
+        for (path, PoolRecord { content, .. }) in self.unreferenced(now)? {
+            self.tables().announce(&PoolFile { path, content }, now)?;
+        }
+        self.tables().flush()
+    }
+
+    /// The names of all objects to keep; None if that cannot be known today.
+    fn kept_objects(&self, keep_since: i64) -> Result<Option<BTreeSet<Sha256>>> {
         let mut needed: BTreeSet<RootId> = self.all_roots();
         for path in files_in(&records::published_directory(self.directory()))? {
-            let published = records::read_published_at(&path.path())?;
-            needed.extend(published.into_iter().flat_map(|published| published.keeps));
+            match records::read_published_at(&path.path()) {
+                Err(Error::Damaged { .. } | Error::Codec { .. }) => return Ok(None),
+                published => needed.extend(published?.into_iter().flat_map(|published| published.keeps)),
+            }
         }
         let mut wanted: BTreeSet<RootId> = BTreeSet::new();
         self.journal().read(&Position::origin(), |_, line| {
@@ -78,7 +96,7 @@ impl Store {
             kept.insert(root.0);
             kept.extend(self.objects().root(*root)?.blocks().iter().map(|at| at.block.0));
         }
-        Ok(kept)
+        Ok(Some(kept))
     }
 }
 

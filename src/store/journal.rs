@@ -176,7 +176,10 @@ impl Journal {
                 .strip_suffix(b"\n")
                 .and_then(|line| serde_json::from_slice(line).ok());
             let Some(line) = parsed else {
-                if reader.fill_buf().at("read", &self.path)?.is_empty() {
+                // what a crash leaves lacks its end, or parts that never reached the disk and read as zeros; a whole
+                // line that says something else is damage, and may have happened
+                let may_be_torn = text.last() != Some(&b'\n') || text.contains(&0);
+                if may_be_torn && reader.fill_buf().at("read", &self.path)?.is_empty() {
                     return Ok(End::Torn(at));
                 }
                 return Err(self.damaged(at.sequence + 1, "it is no line of a journal"));
@@ -267,14 +270,17 @@ impl Journal {
         self.step(&mut next, state.position.after(&text), &line)?;
         let old_length = state.position.end;
         let mut file = self.open_to_append(old_length)?;
+        if old_length == 0 {
+            // before the line is there: a failure after it would be one of a change that has happened
+            fsio::sync_dir(&self.directory)?;
+        }
         let written = file.write_all(&text).and_then(|()| file.sync_data());
         if let Err(error) = written {
             // without this the next line would follow half a line; a crash here leaves a torn one, which is cut off
-            file.set_len(old_length).at("shorten", &self.path)?;
+            file.set_len(old_length)
+                .and_then(|()| file.sync_all())
+                .at("shorten", &self.path)?;
             Err(error).at("write", &self.path)?;
-        }
-        if old_length == 0 {
-            fsio::sync_dir(&self.directory)?;
         }
         Ok((next, line))
     }
@@ -295,9 +301,25 @@ impl Journal {
         })
     }
 
-    /// Cuts a torn line off.
-    pub(super) fn cut(&self, position: &Position) -> Result<()> {
-        let file = OpenOptions::new().write(true).open(&self.path).at("open", &self.path)?;
+    /// Cuts a torn line off, and keeps it in `journal.torn`. Refuses that if the tables have `reached` its change, as
+    /// it was whole then.
+    pub(super) fn cut(&self, position: &Position, reached: Option<&Position>) -> Result<()> {
+        let number = position.sequence + 1;
+        if reached.is_some_and(|reached| reached.sequence >= number) {
+            return Err(self.damaged(number, "it is no line of a journal, though its change has happened"));
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.path)
+            .at("open", &self.path)?;
+        let mut torn = Vec::new();
+        file.seek(SeekFrom::Start(position.end)).at("read", &self.path)?;
+        (&file)
+            .take(MAX_LINE_BYTES)
+            .read_to_end(&mut torn)
+            .at("read", &self.path)?;
+        fsio::write_atomic(&self.directory.join("journal.torn"), &torn)?;
         file.set_len(position.end).at("shorten", &self.path)?;
         file.sync_all().at("sync", &self.path)?;
         Ok(())

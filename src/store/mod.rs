@@ -142,10 +142,15 @@ impl Database {
     /// The tables stay in use, or cannot be read; [`ErrorKind::Denied`](crate::model::ErrorKind::Denied) if this user
     /// may not open them.
     pub fn pool_files(&self) -> Result<Vec<(ArchivePath, PoolRecord)>> {
+        if !tables::were_ever(&self.directory) {
+            return Ok(Vec::new());
+        }
+        let lock = tables::lock(&self.directory, "reading the pool", TABLES_PATIENCE)?;
+        // looked for under the lock: a writer may be making them anew
         if !tables::exist(&self.directory) {
             return Ok(Vec::new());
         }
-        open::pool_files(&Tables::open(&self.directory, "reading the pool", TABLES_PATIENCE)?)
+        open::pool_files(&Tables::open(&self.directory, &lock)?)
     }
 }
 
@@ -264,34 +269,36 @@ impl WriteGuard {
     pub fn open(&self) -> Result<Store> {
         let Database { directory, journal, .. } = &self.database;
         let (state, is_torn) = journal.state()?;
+        let lock = tables::lock(directory, &self.command, TABLES_PATIENCE)?;
         if is_torn {
-            journal.cut(&state.position)?;
+            journal.cut(&state.position, reached(directory, &lock).as_ref())?;
             self.repaired(format!(
-                "`{}`: cut off the line after change {}, which a crash left half written; that change never happened",
+                "`{}`: cut off the line after change {}, which a crash left half written, and put it into `journal.torn`; \
+                 that change never happened",
                 journal.path().display(),
                 state.position.sequence
             ));
         }
-        let tables = match self.open_tables(&state) {
+        let tables = match self.open_tables(&state, &lock) {
             Err(error) if is_of_tables(&error) => {
                 tables::put_aside(directory)?;
                 self.repaired(format!(
                     "{error}; made them anew, the damaged ones are in `sled.damaged` beside them"
                 ));
-                self.open_tables(&state)?
+                self.open_tables(&state, &lock)?
             }
             other => other?,
         };
         Ok(Store::new(directory, state, tables, Arc::clone(&self.lock)))
     }
 
-    fn open_tables(&self, state: &State) -> Result<Tables> {
+    fn open_tables(&self, state: &State, lock: &Arc<Lock>) -> Result<Tables> {
         let Database {
             directory,
             objects,
             journal,
         } = &self.database;
-        let tables = Tables::open(directory, &self.command, TABLES_PATIENCE)?;
+        let tables = Tables::open(directory, lock)?;
         let reached = tables.position()?;
         if reached == Some(state.position) {
             return Ok(tables);
@@ -334,6 +341,11 @@ impl WriteGuard {
     pub fn take_repairs(&self) -> Vec<String> {
         std::mem::take(&mut *self.repairs.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The line that the tables have reached, if they can say.
+fn reached(directory: &Path, lock: &Arc<Lock>) -> Option<Position> {
+    Tables::open(directory, lock).ok()?.position().ok()?
 }
 
 /// Whether making the tables anew can help.

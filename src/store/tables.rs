@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fsio::lock::Lock;
@@ -44,7 +45,7 @@ pub(super) struct Tables {
     /// Path → since when nothing refers to it.
     unreferenced: sled::Tree,
     // after the tables: fields are dropped in this order
-    _lock: Lock,
+    _lock: Arc<Lock>,
 }
 
 fn directory(database: &Path) -> PathBuf {
@@ -54,6 +55,20 @@ fn directory(database: &Path) -> PathBuf {
 /// Whether there are tables to open.
 pub(super) fn exist(database: &Path) -> bool {
     directory(database).join("db").exists()
+}
+
+/// Whether anybody ever made tables.
+pub(super) fn were_ever(database: &Path) -> bool {
+    lock_file(database).exists()
+}
+
+fn lock_file(database: &Path) -> PathBuf {
+    database.join("sled.lock")
+}
+
+/// Takes the lock that is held while the tables are open, or made anew: waits for up to `patience` for another process.
+pub(super) fn lock(database: &Path, command: &str, patience: Duration) -> Result<Arc<Lock>> {
+    Ok(Arc::new(Lock::take(&lock_file(database), command, patience)?))
 }
 
 /// Puts tables that are of no use out of the way, in place of those that were put there before.
@@ -112,9 +127,8 @@ fn open_sled(path: &Path) -> Result<sled::Db> {
 }
 
 impl Tables {
-    /// Opens the tables, waiting for up to `patience` while another process has them open.
-    pub(super) fn open(database: &Path, command: &str, patience: Duration) -> Result<Self> {
-        let lock = Lock::take(&database.join("sled.lock"), command, patience)?;
+    /// Opens the tables under their [`lock`].
+    pub(super) fn open(database: &Path, lock: &Arc<Lock>) -> Result<Self> {
         let path = directory(database);
         if path.join(DAMAGED).exists() {
             return Err(Error::TablesUnusable {
@@ -138,7 +152,7 @@ impl Tables {
             sources,
             pool,
             unreferenced,
-            _lock: lock,
+            _lock: Arc::clone(lock),
         })
     }
 

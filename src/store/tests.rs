@@ -411,7 +411,58 @@ fn a_torn_last_line_never_happened() {
             "{found}"
         );
         assert_eq!(fs::read(archive.journal()).unwrap(), whole);
+        assert_eq!(
+            fs::read(archive.path().join("journal.torn")).unwrap(),
+            torn,
+            "nothing is lost"
+        );
     }
+}
+
+#[test]
+fn a_damaged_last_line_is_not_taken_for_a_torn_one() {
+    let (archive, _) = two_changes();
+    let whole = fs::read(archive.journal()).unwrap();
+    let last = whole.len() - 1;
+    // the second of them lost its line end, but the tables know that its change has happened
+    for (at, byte) in [(last - 1, b'!'), (last, b'!')] {
+        let mut damaged = whole.clone();
+        damaged[at] = byte;
+        archive.overwrite("journal", &damaged);
+        let error = archive.guard().open().unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("journal:2: the journal is damaged: it is no line"),
+            "{error}"
+        );
+        assert_eq!(fs::read(archive.journal()).unwrap(), damaged, "nothing is cut off");
+    }
+}
+
+#[test]
+fn a_reader_waits_while_damaged_tables_are_made_anew() {
+    let (archive, _) = two_changes();
+    let all = archive.database().pool_files().unwrap();
+    assert!(!all.is_empty());
+    let lock = tables::lock(&archive.path(), "a test", Duration::ZERO).unwrap();
+    tables::put_aside(&archive.path()).unwrap();
+    let database = archive.database();
+    let reader = std::thread::spawn(move || database.pool_files().unwrap());
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!reader.is_finished(), "it must not tell of an empty pool");
+    let away = archive.path().join("sled.damaged");
+    fs::rename(away, archive.path().join("sled")).unwrap();
+    drop(lock);
+    assert_eq!(reader.join().unwrap(), all);
+}
+
+#[test]
+fn a_lock_file_that_may_not_be_opened_is_not_a_lock_that_is_held() {
+    let archive = Archive::new();
+    fs::create_dir_all(archive.path().join("lock")).unwrap();
+    let error = archive.database().lock("a test", Duration::ZERO).unwrap_err();
+    assert!(error.to_string().starts_with("cannot open the lock file"), "{error}");
 }
 
 #[test]
@@ -726,6 +777,57 @@ fn garbage_is_what_nothing_names() {
     );
     guard.forget_published(&Codename::new("a").unwrap()).unwrap();
     assert_eq!(store.collect_objects(LATER, 30).unwrap().objects, 2);
+}
+
+#[test]
+fn the_state_of_a_reader_outlives_the_last_commits() {
+    const LATER: i64 = 1 << 40;
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    let reader = archive.database().snapshot().unwrap();
+    put(&store, A, &[("zsh", "1")], LATER - 60);
+    assert_eq!(store.collect_objects(LATER, LATER).unwrap().objects, 0);
+    assert_eq!(reader.entries(&index_id(A)).unwrap().len(), 1);
+    assert_eq!(store.collect_objects(LATER + 3600, LATER + 3600).unwrap().objects, 2);
+}
+
+#[test]
+fn nothing_is_collected_while_a_published_record_cannot_be_read() {
+    const LATER: i64 = 1 << 40;
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 10);
+    put(&store, A, &[("zsh", "1")], 20);
+    let codename = Codename::new("a").unwrap();
+    guard.set_published(&codename, b"", &[]).unwrap();
+    let record = archive.database().directory().join("published/a");
+    fsio::write_atomic(&record, b"not what was written").unwrap();
+    assert_eq!(store.collect_objects(LATER, LATER).unwrap(), Collected::default());
+    guard.set_published(&codename, b"", &[]).unwrap();
+    assert_eq!(store.collect_objects(LATER, LATER).unwrap().objects, 2);
+}
+
+#[test]
+fn a_grace_time_can_begin_anew() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    let (old, young) = (file("pool/main/o/old.deb"), file("pool/main/y/young.deb"));
+    store.announce_files(std::slice::from_ref(&old), 10).unwrap();
+    store.announce_files(&[young], 50).unwrap();
+    store.begin_grace_anew(40).unwrap();
+    assert_eq!(store.unreferenced(39).unwrap(), []);
+    let due: Vec<_> = store
+        .unreferenced(40)
+        .unwrap()
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(due, [old.path]);
+    assert_eq!(store.unreferenced(50).unwrap().len(), 2);
 }
 
 fn dump(archive: &Archive) -> Vec<u8> {

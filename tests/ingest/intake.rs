@@ -69,14 +69,21 @@ fn what_is_promised_is_checked_and_the_copy_is_the_archives_own() {
 }
 
 #[test]
-fn a_name_in_the_pool_is_never_taken_over() {
+fn a_file_in_the_pool_is_replaced_in_one_step() {
     let rooms = Rooms::new();
     put(rooms.incoming().join("f"), "new");
     let target = rooms.directory.path().join("pool-file");
     put(target.clone(), "old");
     let file = rooms.intake.file(rooms.incoming().join("f").as_path(), None).unwrap();
-    assert!(file.install(&target).is_err());
-    assert_eq!(fs::read(&target).unwrap(), b"old");
+    let open = fs::File::open(&target).unwrap();
+    file.install(&target).unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"new");
+    assert_eq!(
+        std::io::read_to_string(open).unwrap(),
+        "old",
+        "who reads the old one has it whole"
+    );
+    assert_eq!(rooms.spooled(), 0);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod scenario;
 pub mod source;
 pub mod state;
 pub mod tree;
+pub mod upstream;
 pub mod verify;
 
 pub use changes::{Changes, Fault};

@@ -285,7 +285,12 @@ impl<'a> Batch<'a> {
         }
         if !taken.is_empty() {
             self.is_taken = true;
-            files.into_iter().for_each(|arrived| self.bring(arrived));
+        }
+        for arrived in files {
+            // what an index has already is brought for the case that its file is lost
+            if !taken.is_empty() || !there.is_empty() && self.is_referenced(&arrived.path)? {
+                self.bring(arrived);
+            }
         }
         Ok(())
     }
@@ -303,6 +308,11 @@ impl<'a> Batch<'a> {
             }
         }
         refuse_other_content(self.archive, self.store, wanted)
+    }
+
+    fn is_referenced(&self, path: &ArchivePath) -> Result<bool> {
+        let record = self.store.pool_file(path)?;
+        Ok(record.is_some_and(|record| record.unreferenced_since.is_none()))
     }
 
     pub(super) fn bring(&mut self, arrived: Arrived) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::Ignore;
 use crate::conf::overrides::Replacement;
+use crate::fsio::{self, AtPath};
 use crate::ingest::source::{Classification, IncomingPart, check_parts, classify, packaging_file, receive_parts};
 use crate::ingest::{IncomingControl, Intake, Limits, SpooledFile};
 use crate::model::package::{FileName, ListedFile, Listing, sources_stanza};
@@ -153,13 +154,26 @@ impl Batch<'_> {
 
     /// A file that a .dsc names and nobody brought: it must be in the pool, as promised.
     fn in_pool(&self, path: ArchivePath, listed: &ListedFile) -> Result<PoolFile> {
-        let Some(record) = self.store.pool_file(&path)? else {
-            return Err(Error::MissingPart {
-                file: listed.name.to_string(),
-                path,
-            });
+        let missing = |path: &ArchivePath| Error::MissingPart {
+            file: listed.name.to_string(),
+            path: path.clone(),
         };
-        let differences = listed.promise.broken_by(&record.content);
+        let Some(record) = self.store.pool_file(&path)? else {
+            return Err(missing(&path));
+        };
+        let place = path.to_fs_path(&self.archive.directories.out);
+        let size_bytes = match std::fs::metadata(&place).at("read", &place) {
+            Err(error) if error.is_not_found() => return Err(missing(&path)),
+            found => found?.len(),
+        };
+        // a file that nothing refers to may be torn by a crash
+        let is_trusted = record.unreferenced_since.is_none() && size_bytes == record.content.size_bytes;
+        let found = if is_trusted {
+            record.content
+        } else {
+            fsio::digest_file(&place)?
+        };
+        let differences = listed.promise.broken_by(&found);
         if !differences.is_empty() {
             let references = self.store.references(&path)?.iter().map(describe).collect();
             return Err(Error::OtherContent {

@@ -1,0 +1,221 @@
+//! Why an upstream cannot be used.
+
+use crate::model::ErrorKind;
+use crate::model::digest::Mismatch;
+use crate::{fsio, pgp};
+
+/// A step with an upstream failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A local file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] fsio::Error),
+    /// The HTTP client cannot be made.
+    #[error("cannot set up the HTTP client: {problem}")]
+    Client {
+        /// Why.
+        problem: String,
+    },
+    /// The host cannot be reached.
+    #[error("cannot reach `{url}`: {problem}")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+    /// The server refuses.
+    #[error("cannot get `{url}`: the server answers {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The transfer broke off or stalled.
+    #[error("cannot get all of `{url}`: {problem}")]
+    Transfer {
+        /// What was asked for.
+        url: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// The answer has not the promised size.
+    #[error("`{url}` has {found} bytes; promised were {expected}")]
+    Size {
+        /// What was asked for.
+        url: String,
+        /// The promised size.
+        expected: u64,
+        /// The size of the answer, as far as it was read.
+        found: u64,
+    },
+    /// The answer is longer than any real one.
+    #[error("`{url}` is longer than {limit_bytes} bytes")]
+    TooLong {
+        /// What was asked for.
+        url: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The method of an address is none that can be fetched by.
+    #[error("cannot get `{url}`: the method is not http, https, file or copy")]
+    Method {
+        /// The address.
+        url: String,
+    },
+    /// A file is not what a signed Release or an index promises.
+    #[error("`{url}` is not what was promised: {}", list(differences))]
+    Mismatch {
+        /// The file.
+        url: String,
+        /// How it differs.
+        differences: Vec<Mismatch>,
+    },
+    /// A signed file or a signature cannot be read.
+    #[error("cannot verify the signature of `{url}`")]
+    Signed {
+        /// The file.
+        url: String,
+        /// Why.
+        #[source]
+        source: pgp::Error,
+    },
+    /// No signature that the rule wants.
+    #[error("no good signature of `{url}` by a key that `VerifyRelease` names: {problem}")]
+    Untrusted {
+        /// The file.
+        url: String,
+        /// What became of its signatures.
+        problem: String,
+    },
+    /// Release is malformed.
+    #[error("malformed Release `{url}`: {problem}")]
+    Release {
+        /// The file.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Release is older than the one that was accepted last.
+    #[error("`{url}` is of {date}, older than the one accepted before, of {accepted}: somebody replays an old one")]
+    Older {
+        /// The file.
+        url: String,
+        /// Its date.
+        date: String,
+        /// The date of the accepted one.
+        accepted: String,
+    },
+    /// Release is no longer valid.
+    #[error("`{url}` was valid until {valid_until} only")]
+    Expired {
+        /// The file.
+        url: String,
+        /// Its `Valid-Until`.
+        valid_until: String,
+    },
+    /// Release is of another distribution.
+    #[error("`{url}` is of another distribution: {problem}")]
+    OtherSuite {
+        /// The file.
+        url: String,
+        /// How it differs.
+        problem: String,
+    },
+    /// Release does not list an index.
+    #[error("`{release}` lists no `{path}`")]
+    NotListed {
+        /// The Release file.
+        release: String,
+        /// The index.
+        path: String,
+    },
+    /// There is no copy of a file from an earlier run, and none may be fetched.
+    #[error("there is no `{file}` from an earlier run, and --nolistsdownload forbids to get it")]
+    NoCopy {
+        /// The file.
+        file: String,
+    },
+    /// An index cannot be unpacked.
+    #[error("cannot unpack `{url}`: {problem}")]
+    Unpack {
+        /// The file.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+fn list(differences: &[Mismatch]) -> String {
+    differences
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl Error {
+    /// The kind of this failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File(error) => error.kind(),
+            Self::Status { .. } | Self::NotListed { .. } | Self::NoCopy { .. } => ErrorKind::FileMissing,
+            Self::Size { .. } | Self::TooLong { .. } | Self::Mismatch { .. } | Self::Unpack { .. } => {
+                ErrorKind::Mismatch
+            }
+            Self::Signed { .. }
+            | Self::Untrusted { .. }
+            | Self::Older { .. }
+            | Self::Expired { .. }
+            | Self::OtherSuite { .. } => ErrorKind::BadSignature,
+            Self::Client { .. }
+            | Self::Unreachable { .. }
+            | Self::Transfer { .. }
+            | Self::Method { .. }
+            | Self::Release { .. } => ErrorKind::General,
+        }
+    }
+
+    /// What the user can do, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Signed { source, .. } => return source.hint(),
+            Self::Untrusted { problem, .. } if problem.contains("unknown key") => {
+                "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it".into()
+            }
+            Self::Untrusted { .. } => "`VerifyRelease: KEY+` also takes signatures by subkeys of KEY; `KEY!` takes a \
+                                       weak one, and with --ignore=expiredkey or --ignore=revokedkey such a key"
+                .into(),
+            Self::NotListed { .. } => {
+                "name the components and architectures that the upstream has in the rule's `Components`, \
+                 `UDebComponents` and `Architectures`"
+                    .into()
+            }
+            Self::Mismatch { .. } | Self::Size { .. } => {
+                "an upstream that is just being changed can look like this: try again later".into()
+            }
+            Self::Expired { .. } => "the upstream must be renewed by who signs it".into(),
+            _ => return None,
+        })
+    }
+
+    /// Whether it is only that nobody could be reached, which says nothing about what the upstream holds.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether the upstream answered that it has no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 403 | 404 | 410),
+            Self::File(error) => error.is_not_found(),
+            _ => false,
+        }
+    }
+}

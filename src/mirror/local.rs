@@ -1,0 +1,89 @@
+//! The methods `file` and `copy`: upstreams in a directory of this machine. `file` gives a file a second name where the
+//! file system can, `copy` always copies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::transfer::{Arrival, Wanted};
+use super::{Error, Result};
+use crate::fsio::{self, AtPath};
+
+/// The path of an address by one of these methods, and whether it may be linked; `None` for other methods.
+pub(super) fn path_of(url: &str) -> Option<(PathBuf, bool)> {
+    let (method, rest) = url.split_once(':')?;
+    let may_link = if method.eq_ignore_ascii_case("file") {
+        true
+    } else if method.eq_ignore_ascii_case("copy") {
+        false
+    } else {
+        return None;
+    };
+    // `file:///srv` and `file:/srv` are the same; a host name is not for us
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    Some((PathBuf::from(path), may_link))
+}
+
+/// Brings a file to its place from the first address that has it.
+pub(super) fn fetch(wanted: &Wanted) -> Result<Arrival> {
+    let mut first_error = None;
+    for url in &wanted.urls {
+        match bring(wanted, url) {
+            Ok(()) => {
+                return Ok(Arrival::New {
+                    url: url.clone(),
+                    etag: None,
+                });
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.unwrap_or_else(|| Error::Client {
+        problem: "there is no address to ask".into(),
+    }))
+}
+
+fn bring(wanted: &Wanted, url: &str) -> Result<()> {
+    let Some((from, may_link)) = path_of(url) else {
+        return Err(Error::Method { url: url.to_owned() });
+    };
+    let metadata = fs::metadata(&from).at("open", &from)?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("not a regular file")).at("read", &from)?;
+    }
+    check_size(wanted, url, metadata.len())?;
+    fsio::remove_if_there(&wanted.to)?;
+    place(&from, &wanted.to, may_link && wanted.may_link)?;
+    Ok(())
+}
+
+fn place(from: &Path, to: &Path, may_link: bool) -> std::result::Result<(), fsio::Error> {
+    if may_link && fs::symlink_metadata(from).at("open", from)?.is_file() && fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, to).map(drop).at("copy", from)
+}
+
+fn check_size(wanted: &Wanted, url: &str, found: u64) -> Result<()> {
+    let url = url.to_owned();
+    match wanted.size_bytes {
+        Some(expected) if expected != found => Err(Error::Size { url, expected, found }),
+        _ if found > wanted.limit_bytes => Err(Error::TooLong {
+            url,
+            limit_bytes: wanted.limit_bytes,
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_local_methods_have_a_path() {
+        assert_eq!(path_of("file:///srv/u"), Some(("/srv/u".into(), true)));
+        assert_eq!(path_of("file:/srv/u"), Some(("/srv/u".into(), true)));
+        assert_eq!(path_of("copy:/srv/u"), Some(("/srv/u".into(), false)));
+        assert_eq!(path_of("http://srv/u"), None);
+    }
+}

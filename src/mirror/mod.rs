@@ -1,0 +1,23 @@
+//! Upstream archives (DebianRepository/Format): their Release files, the trust in them, their indexes and package
+//! files, brought here over HTTP or from a directory. Nothing is used before its bytes are what a trusted Release
+//! promises. Knows nothing of the archive's own state.
+
+mod accept;
+mod error;
+mod http;
+mod index;
+mod local;
+mod release;
+mod transfer;
+mod unpack;
+mod upstream;
+
+pub use accept::{Accepted, Tolerated, Trust};
+pub use error::Error;
+pub use index::{ChosenIndex, IndexPlace, WantedIndex, fetch_indexes};
+pub use release::UpstreamRelease;
+pub use transfer::{Arrival, Transfer, TransferSettings, Wanted};
+pub use upstream::{Upstream, fetch_releases};
+
+/// The result of a step with an upstream.
+pub type Result<T> = std::result::Result<T, Error>;

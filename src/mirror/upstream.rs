@@ -1,0 +1,332 @@
+//! One distribution of an upstream archive, and its Release: fetched only if it is another than the copy that is here,
+//! which is kept below `lists/` under reprepro's names and verified anew each time.
+
+use std::path::{Path, PathBuf};
+
+use super::accept::{Accepted, Signed, Trust};
+use super::transfer::{self, Arrival, Transfer, TransferSettings, Wanted};
+use super::{Error, Result};
+use crate::conf::verify::VerifyRelease;
+use crate::fsio::{self, AtPath};
+use crate::model::DigestKind;
+use crate::model::release::format_date;
+use crate::pgp::MAX_SIGNED_BYTES;
+
+/// A server may be behind another one of the same upstream by this much.
+const LAG_SECONDS: i64 = 86_400;
+/// The longest Release.gpg.
+const MAX_SIGNATURE_BYTES: u64 = 1 << 20;
+
+/// One distribution of an upstream archive.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The rule that has the address; the names of the copies start with it.
+    pub name: String,
+    /// The distribution there, a path below `dists/`.
+    pub suite: String,
+    /// The addresses of the archive, in the order in which they are tried.
+    pub bases: Vec<String>,
+    /// Whether the indexes lie beside Release, without components.
+    pub is_flat: bool,
+    /// Whether InRelease is tried first.
+    pub get_in_release: bool,
+    /// Whether Release is not looked at at all.
+    pub ignore_release: bool,
+    /// Digests in Release that are not to be believed.
+    pub ignore_hashes: Vec<DigestKind>,
+    /// Whose signatures it must have: all of these.
+    pub conditions: Vec<VerifyRelease>,
+    /// How to ask.
+    pub settings: TransferSettings,
+}
+
+impl Upstream {
+    /// The name below `lists/` of a file of this upstream.
+    #[must_use]
+    pub fn list_name(&self, file: &str) -> String {
+        let name = format!("{}_{}_{file}", self.name, self.suite).replace('/', "%2F");
+        // a rule may start with a dot, as may what is unfinished
+        name.strip_prefix('.').map_or(name.clone(), |rest| format!("%2E{rest}"))
+    }
+
+    /// The addresses of a file in the directory of the distribution.
+    pub(super) fn urls(&self, file: &str) -> Vec<String> {
+        let suite = self.suite.trim_matches('/');
+        let directory = match (self.is_flat, suite) {
+            (true, "" | ".") => String::new(),
+            (true, suite) => format!("{}/", suite.strip_prefix("./").unwrap_or(suite)),
+            (false, suite) => format!("dists/{suite}/"),
+        };
+        self.archive_urls(&format!("{directory}{file}"))
+    }
+
+    /// The addresses of a file of the archive.
+    #[must_use]
+    pub fn archive_urls(&self, path: &str) -> Vec<String> {
+        self.bases.iter().map(|base| transfer::join(base, path)).collect()
+    }
+
+    fn wants_signature(&self) -> bool {
+        self.conditions
+            .iter()
+            .any(|condition| *condition != VerifyRelease::BlindTrust)
+    }
+}
+
+/// A Release that was accepted in an earlier run.
+#[derive(Debug)]
+struct Copy {
+    accepted: Accepted,
+    is_inline: bool,
+    known: Option<(String, String)>,
+}
+
+/// What is being done for one upstream.
+struct Work<'a> {
+    upstream: &'a Upstream,
+    lists: &'a Path,
+    copy: Option<Copy>,
+    is_inline: bool,
+    /// The outcome of getting InRelease or Release.
+    main: Option<Result<Arrival>>,
+    /// The outcome of getting Release.gpg, where it is needed.
+    signature: Option<Result<Arrival>>,
+}
+
+/// Gets the Release files of upstreams and judges them; none for those whose Release is ignored. Without `download`
+/// the copies of an earlier run are used.
+///
+/// # Errors
+/// The inner results say why one cannot be used; the copy of the last good one is then still there.
+pub fn fetch_releases(
+    transfer: &mut Transfer,
+    upstreams: &[Upstream],
+    lists: &Path,
+    trust: &Trust<'_>,
+    download: bool,
+) -> Vec<Result<Option<Accepted>>> {
+    let mut works: Vec<Work<'_>> = upstreams
+        .iter()
+        .map(|upstream| Work::begin(upstream, lists, trust))
+        .collect();
+    if download {
+        get(
+            transfer,
+            &mut works,
+            |work| work.wants_main(),
+            |work, arrival| work.main = Some(arrival),
+        );
+        works.iter_mut().for_each(Work::turn_to_release);
+        get(
+            transfer,
+            &mut works,
+            |work| work.wants_main(),
+            |work, arrival| work.main = Some(arrival),
+        );
+        let set_signature = |work: &mut Work<'_>, arrival| work.signature = Some(arrival);
+        get(transfer, &mut works, |work| work.wants_signature(), set_signature);
+    }
+    works.into_iter().map(|work| work.judge(trust, download)).collect()
+}
+
+fn get(
+    transfer: &mut Transfer,
+    works: &mut [Work<'_>],
+    wants: impl Fn(&Work<'_>) -> Option<Wanted>,
+    take: impl Fn(&mut Work<'_>, Result<Arrival>),
+) {
+    let (numbers, wanted): (Vec<usize>, Vec<Wanted>) = works
+        .iter()
+        .enumerate()
+        .filter_map(|(number, work)| Some((number, wants(work)?)))
+        .unzip();
+    transfer.fetch_all(wanted, |at, arrival| {
+        let work = numbers.get(at).and_then(|number| works.get_mut(*number));
+        if let Some(work) = work {
+            take(work, arrival);
+        }
+    });
+}
+
+impl<'a> Work<'a> {
+    fn begin(upstream: &'a Upstream, lists: &'a Path, trust: &Trust<'_>) -> Self {
+        let mut work = Self {
+            upstream,
+            lists,
+            copy: None,
+            is_inline: upstream.get_in_release,
+            main: None,
+            signature: None,
+        };
+        // a copy that is damaged, or whose key is no longer trusted, is no copy
+        work.copy = work.read_copy(trust, true).or_else(|| work.read_copy(trust, false));
+        work
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.lists.join(self.upstream.list_name(file))
+    }
+
+    fn part(&self, file: &str) -> PathBuf {
+        self.lists.join(format!(".{}.part", self.upstream.list_name(file)))
+    }
+
+    fn main_file(&self) -> &'static str {
+        if self.is_inline { "InRelease" } else { "Release" }
+    }
+
+    fn read_copy(&self, trust: &Trust<'_>, is_inline: bool) -> Option<Copy> {
+        let path = self.path(if is_inline { "InRelease" } else { "Release" });
+        let text = fsio::read_if_there(&path, MAX_SIGNED_BYTES as u64).ok()??;
+        let signed = if is_inline {
+            Signed::Inline(text)
+        } else {
+            Signed::Detached(text, self.read_signature(&self.path("Release.gpg")))
+        };
+        let accepted = trust.verify(self.upstream, &path.display().to_string(), signed).ok()?;
+        let known = fsio::read_if_there(&self.path("etag"), 1 << 16).ok().flatten();
+        Some(Copy {
+            accepted,
+            is_inline,
+            known: known.and_then(|json| serde_json::from_slice(&json).ok()),
+        })
+    }
+
+    fn read_signature(&self, path: &Path) -> Option<Vec<u8>> {
+        if self.upstream.wants_signature() {
+            fsio::read_if_there(path, MAX_SIGNATURE_BYTES).ok()?
+        } else {
+            None
+        }
+    }
+
+    fn wanted(&self, file: &str, limit_bytes: u64) -> Wanted {
+        Wanted {
+            urls: self.upstream.urls(file),
+            to: self.part(file),
+            limit_bytes,
+            settings: self.upstream.settings.clone(),
+            ..Wanted::default()
+        }
+    }
+
+    fn wants_main(&self) -> Option<Wanted> {
+        if self.upstream.ignore_release || self.main.is_some() {
+            return None;
+        }
+        let copy = self.copy.as_ref().filter(|copy| copy.is_inline == self.is_inline);
+        Some(Wanted {
+            known: copy.and_then(|copy| copy.known.clone()),
+            ..self.wanted(self.main_file(), MAX_SIGNED_BYTES as u64)
+        })
+    }
+
+    /// Asks for Release where there is no InRelease.
+    fn turn_to_release(&mut self) {
+        if self.is_inline && matches!(&self.main, Some(Err(error)) if error.is_missing()) {
+            self.is_inline = false;
+            self.main = None;
+        }
+    }
+
+    fn wants_signature(&self) -> Option<Wanted> {
+        let is_new = matches!(&self.main, Some(Ok(Arrival::New { .. })));
+        (is_new && !self.is_inline && self.upstream.wants_signature())
+            .then(|| self.wanted("Release.gpg", MAX_SIGNATURE_BYTES))
+    }
+
+    fn judge(mut self, trust: &Trust<'_>, download: bool) -> Result<Option<Accepted>> {
+        if self.upstream.ignore_release {
+            return Ok(None);
+        }
+        let (main, copy) = (self.main.take(), self.copy.take());
+        match (main, copy) {
+            (None, copy) if !download => {
+                let copy = copy.ok_or_else(|| Error::NoCopy {
+                    file: self.path("Release").display().to_string(),
+                })?;
+                Ok(Some(copy.accepted))
+            }
+            (Some(Ok(Arrival::NotModified)), Some(copy)) => {
+                trust.check_fields(self.upstream, &copy.accepted, None)?;
+                Ok(Some(copy.accepted))
+            }
+            (Some(Ok(Arrival::New { url, etag })), copy) => {
+                let (accepted, copy) = (self.verify_new(trust, &url)?, copy.map(|copy| copy.accepted));
+                if let Some(newer) = copy.as_ref().and_then(|copy| lagging(&accepted, copy)) {
+                    trust.check_fields(self.upstream, &newer, None)?;
+                    return Ok(Some(newer));
+                }
+                trust.check_fields(self.upstream, &accepted, copy.as_ref())?;
+                self.keep(etag.map(|etag| (url, etag)))?;
+                Ok(Some(accepted))
+            }
+            (Some(Err(error)), _) => Err(error),
+            (None | Some(Ok(Arrival::NotModified)), _) => Err(Error::Client {
+                problem: format!("no answer about `{}`", self.upstream.name),
+            }),
+        }
+    }
+
+    fn verify_new(&mut self, trust: &Trust<'_>, url: &str) -> Result<Accepted> {
+        let text = fsio::read_limited(&self.part(self.main_file()), MAX_SIGNED_BYTES as u64)?;
+        let signed = if self.is_inline {
+            Signed::Inline(text)
+        } else {
+            let signature = match self.signature.take() {
+                None => None,
+                Some(Ok(_)) => Some(fsio::read_limited(&self.part("Release.gpg"), MAX_SIGNATURE_BYTES)?),
+                Some(Err(error)) if error.is_missing() => {
+                    return Err(Error::Untrusted {
+                        url: url.to_owned(),
+                        problem: format!("it has no signature: {error}"),
+                    });
+                }
+                Some(Err(error)) => return Err(error),
+            };
+            Signed::Detached(text, signature)
+        };
+        trust.verify(self.upstream, url, signed)
+    }
+
+    /// Makes what was accepted the copy for the next run. A crash between two of these steps leaves no copy that
+    /// verifies, or the old one: both do no harm.
+    fn keep(&self, known: Option<(String, String)>) -> Result<()> {
+        fsio::remove_if_there(&self.path("etag"))?;
+        let rename = |file: &str| {
+            let to = self.path(file);
+            std::fs::rename(self.part(file), &to).at("put a new list at", &to)
+        };
+        if self.is_inline {
+            rename("InRelease")?;
+            fsio::remove_if_there(&self.path("Release"))?;
+            fsio::remove_if_there(&self.path("Release.gpg"))?;
+        } else {
+            if self.upstream.wants_signature() {
+                rename("Release.gpg")?;
+            }
+            rename("Release")?;
+            fsio::remove_if_there(&self.path("InRelease"))?;
+        }
+        if let Some(json) = known.and_then(|known| serde_json::to_vec(&known).ok()) {
+            fsio::write_atomic(&self.path("etag"), &json)?;
+        }
+        Ok(())
+    }
+}
+
+/// The copy, with a warning, if what came is just a little older: one of several servers may be behind. The older one is
+/// never used.
+fn lagging(came: &Accepted, copy: &Accepted) -> Option<Accepted> {
+    let (date, before) = (came.release.date?, copy.release.date?);
+    let is_behind = date < before && before.saturating_sub(date) <= LAG_SECONDS;
+    is_behind.then(|| Accepted {
+        warning: Some(format!(
+            "`{}` is of {}, older than the one accepted before, of {}: that one is used on",
+            came.url,
+            format_date(date),
+            format_date(before)
+        )),
+        ..copy.clone()
+    })
+}

@@ -1,0 +1,294 @@
+//! A package as an upstream's index describes it: read from its stanza, with the files that it needs, and how its
+//! stanza looks in an index of ours.
+
+use std::path::Path;
+
+use crate::model::digest::DigestKind;
+use crate::model::package::{BinaryControl, ListedFile, PackageError};
+use crate::model::stanza;
+use crate::model::{
+    ArchivePath, Component, Entry, ListedPackage, PackageArchitecture, PackageName, PackageType, PoolFile, Promise,
+    SourceControl, SourceName, Stanza, Version,
+};
+
+use super::super::Result;
+use super::Error;
+
+/// The few fields that decide whether a package needs a closer look, read without copying the stanza.
+#[derive(Debug)]
+pub(super) struct Glance {
+    pub name: PackageName,
+    pub version: Version,
+    pub architecture: Option<String>,
+}
+
+impl Glance {
+    /// Looks at one stanza.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub fn at(text: &[u8], package_type: PackageType) -> std::result::Result<Self, String> {
+        let (mut name, mut version, mut architecture) = (None, None, None);
+        for field in stanza::fields(text) {
+            let field = field.map_err(|error| error.to_string())?;
+            let value = || std::str::from_utf8(field.value).map_err(|_| format!("`{}` is not UTF-8", field.name));
+            if field.name.eq_ignore_ascii_case("Package") {
+                name = Some(PackageName::new(value()?).map_err(|error| error.to_string())?);
+            } else if field.name.eq_ignore_ascii_case("Version") {
+                version = Some(Version::new(value()?).map_err(|error| error.to_string())?);
+            } else if field.name.eq_ignore_ascii_case("Architecture") {
+                architecture = Some(value()?.to_owned());
+            }
+            if name.is_some() && version.is_some() && (architecture.is_some() || package_type == PackageType::Dsc) {
+                break;
+            }
+        }
+        Ok(Self {
+            name: name.ok_or("field `Package` is missing")?,
+            version: version.ok_or("field `Version` is missing")?,
+            architecture,
+        })
+    }
+}
+
+/// A package that an upstream offers.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub name: PackageName,
+    pub version: Version,
+    pub source: SourceName,
+    pub source_version: Version,
+    pub architecture: Option<PackageArchitecture>,
+    pub stanza: Stanza,
+    files: Vec<ListedFile>,
+}
+
+impl Offered {
+    /// Reads a whole stanza.
+    ///
+    /// # Errors
+    /// A text that says what is wrong.
+    pub fn read(text: &[u8], package_type: PackageType) -> std::result::Result<Self, String> {
+        let stanza = Stanza::parse(text).map_err(|error| error.to_string())?;
+        let read = if package_type == PackageType::Dsc {
+            Self::read_source(stanza)
+        } else {
+            Self::read_binary(stanza)
+        };
+        read.map_err(|error| super::super::with_causes(&error))
+    }
+
+    fn read_binary(stanza: Stanza) -> std::result::Result<Self, PackageError> {
+        let control = BinaryControl::from_stanza(stanza)?;
+        Ok(Self {
+            name: control.package,
+            version: control.version,
+            source: control.source,
+            source_version: control.source_version,
+            architecture: Some(control.architecture),
+            stanza: control.stanza,
+            files: Vec::new(),
+        })
+    }
+
+    fn read_source(stanza: Stanza) -> std::result::Result<Self, PackageError> {
+        // a Sources index calls the source Package, as the .dsc does not
+        let mut dsc = stanza.clone();
+        let name = stanza.get("Package").unwrap_or_default().to_owned();
+        dsc.set("Source", name.as_str());
+        let control = SourceControl::from_stanza(dsc)?;
+        let name = PackageName::new(control.source.as_str()).map_err(|source| PackageError::Name {
+            field: "Package",
+            source,
+        })?;
+        Ok(Self {
+            name,
+            source_version: control.version.clone(),
+            version: control.version,
+            source: control.source,
+            architecture: None,
+            stanza,
+            files: control.files,
+        })
+    }
+
+    /// The source's name as that of a package, for lists that name sources.
+    pub fn source_as_package(&self) -> Option<PackageName> {
+        PackageName::new(self.source.as_str()).ok()
+    }
+}
+
+/// A file that a package needs.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// Its place in our pool.
+    pub path: ArchivePath,
+    /// Its place in the upstream's archive.
+    pub from: String,
+    /// What the index promises of it.
+    pub promise: Promise,
+}
+
+/// A package that is taken over.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub name: PackageName,
+    pub version: Version,
+    source: SourceName,
+    source_version: Version,
+    pub architecture: Option<PackageArchitecture>,
+    /// The .dsc first for a source.
+    pub parts: Vec<Part>,
+    stanza: Stanza,
+    /// The place of the upstream's index in `Jobs::sources`.
+    pub offer: usize,
+}
+
+impl Candidate {
+    /// What is taken over of a package for a component of ours.
+    ///
+    /// # Errors
+    /// A text that says what is wrong with the files that it lists.
+    pub fn new(
+        offered: Offered,
+        component: &Component,
+        package_type: PackageType,
+        offer: usize,
+    ) -> std::result::Result<Self, String> {
+        let directory = ArchivePath::pool_directory(component, &offered.source);
+        let parts = match &offered.architecture {
+            Some(architecture) => {
+                let version = offered.version.without_epoch();
+                let file_name = format!("{}_{version}_{architecture}.{package_type}", offered.name);
+                vec![binary_part(&offered.stanza, &directory, &file_name)?]
+            }
+            None => source_parts(&offered, &directory)?,
+        };
+        Ok(Self {
+            name: offered.name,
+            version: offered.version,
+            source: offered.source,
+            source_version: offered.source_version,
+            architecture: offered.architecture,
+            parts,
+            stanza: offered.stanza,
+            offer,
+        })
+    }
+
+    /// The package as an index of ours lists it, once its files are known.
+    pub fn listed(
+        &self,
+        files: Vec<PoolFile>,
+        overrides: &[(String, Option<String>)],
+        kinds: &[DigestKind],
+    ) -> ListedPackage {
+        let text = match (&self.architecture, files.first()) {
+            (Some(_), Some(file)) => super::rewrite::binary(&self.stanza, overrides, kinds, file),
+            _ => super::rewrite::source(&self.stanza, overrides, kinds, &files),
+        };
+        ListedPackage {
+            entry: Entry {
+                name: self.name.clone(),
+                version: self.version.clone(),
+                source: self.source.clone(),
+                source_version: self.source_version.clone(),
+                files,
+            },
+            text,
+        }
+    }
+}
+
+/// A path in an upstream's archive; some start with `./`.
+fn upstream_path(text: &str) -> std::result::Result<String, String> {
+    let path = text.trim_start_matches("./");
+    ArchivePath::new(path).map_err(|error| error.to_string())?;
+    Ok(path.to_owned())
+}
+
+fn binary_part(stanza: &Stanza, directory: &ArchivePath, file_name: &str) -> std::result::Result<Part, String> {
+    let from = upstream_path(stanza.get("Filename").ok_or("field `Filename` is missing")?)?;
+    let size = stanza.get("Size").ok_or("field `Size` is missing")?;
+    let size_bytes = size.parse().map_err(|_| "field `Size` is no number of bytes")?;
+    let mut promise = Promise {
+        size_bytes: Some(size_bytes),
+        ..Promise::default()
+    };
+    for kind in DigestKind::ALL {
+        if let Some(digest) = stanza.get(kind.packages_field()) {
+            promise.set(kind, digest).map_err(|error| error.to_string())?;
+        }
+    }
+    check_digests(&promise)?;
+    Ok(Part {
+        path: directory.join(file_name).map_err(|error| error.to_string())?,
+        from,
+        promise,
+    })
+}
+
+fn source_parts(offered: &Offered, directory: &ArchivePath) -> std::result::Result<Vec<Part>, String> {
+    let from = offered.stanza.get("Directory").ok_or("field `Directory` is missing")?;
+    let from = match from.trim_end_matches('/').trim_start_matches("./") {
+        "" | "." => String::new(),
+        path => format!("{}/", upstream_path(path)?),
+    };
+    let mut parts = Vec::new();
+    for file in &offered.files {
+        check_digests(&file.promise)?;
+        parts.push(Part {
+            path: directory.join(file.name.as_str()).map_err(|error| error.to_string())?,
+            from: format!("{from}{}", file.name),
+            promise: file.promise,
+        });
+    }
+    let is_dsc = |part: &Part| {
+        Path::new(part.path.as_str())
+            .extension()
+            .is_some_and(|end| end == "dsc")
+    };
+    match parts.iter().filter(|part| is_dsc(part)).count() {
+        1 => {
+            parts.sort_by_key(|part| !is_dsc(part));
+            Ok(parts)
+        }
+        count => Err(format!("it lists {count} .dsc files, not one")),
+    }
+}
+
+/// A file that nothing is promised of could be anything.
+fn check_digests(promise: &Promise) -> std::result::Result<(), String> {
+    let has_any =
+        promise.md5.is_some() || promise.sha1.is_some() || promise.sha256.is_some() || promise.sha512.is_some();
+    if has_any {
+        Ok(())
+    } else {
+        Err("it has no digest of its file".into())
+    }
+}
+
+/// A stanza's fault as an error of the rule.
+pub(super) fn fault(rule: &str, list: &Path, text: &[u8], problem: String) -> super::super::Error {
+    let line = text
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.starts_with(b"Package:"));
+    let package = String::from_utf8_lossy(line.and_then(|line| line.get(8..)).unwrap_or_default());
+    Error::Stanza {
+        rule: rule.to_owned(),
+        list: list.to_owned(),
+        package: package
+            .trim()
+            .chars()
+            .take(100)
+            .flat_map(char::escape_default)
+            .collect(),
+        problem,
+    }
+    .into()
+}
+
+/// The result of looking at a stanza, as the rule's.
+pub(super) fn or_fault<T>(result: std::result::Result<T, String>, rule: &str, list: &Path, text: &[u8]) -> Result<T> {
+    result.map_err(|problem| fault(rule, list, text, problem))
+}

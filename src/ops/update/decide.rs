@@ -1,0 +1,143 @@
+//! Reading the upstreams' indexes and deciding what becomes of each package of one index of ours.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::conf::distribution::Distribution;
+use crate::fsio;
+use crate::model::{PackageArchitecture, stanza};
+use crate::store::Snapshot;
+
+use super::super::Result;
+use super::super::archive::Archive;
+use super::candidate::{Candidate, Glance, Offered, or_fault};
+use super::jobs::{Jobs, Source, Step, Target};
+use super::marks::{Fate, Marks, Verdict};
+use super::select::{Selected, Selector};
+use super::{Error, hook};
+
+/// The longest index that is read.
+const MAX_INDEX_BYTES: u64 = 2 << 30;
+/// Deletions are suspicious from this many on …
+const MANY_DELETES: usize = 10;
+/// … if they are more than one in so many packages.
+const DELETES_OF: usize = 5;
+
+/// What is needed to decide.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub archive: &'a Archive<'a>,
+    pub snapshot: &'a Snapshot,
+    pub jobs: &'a Jobs<'a>,
+    /// The copies of the upstreams' indexes, by their place in [`Jobs::sources`].
+    pub lists: &'a BTreeMap<usize, PathBuf>,
+}
+
+impl Context<'_> {
+    /// What becomes of every package of an index.
+    ///
+    /// # Errors
+    /// An upstream's index is malformed, a filter cannot be read or says `error`, or suspiciously much would go.
+    pub fn decide(&self, distribution: &Distribution, target: &Target) -> Result<Vec<Fate<Candidate>>> {
+        let entries = self.snapshot.entries(&target.index)?;
+        let all = entries.len();
+        let mut marks = Marks::new(entries, distribution.limit);
+        for step in &target.steps {
+            match step {
+                Step::Delete => marks.delete_all(),
+                Step::Offer(number) => {
+                    if let (Some(source), Some(list)) = (self.jobs.sources.get(*number), self.lists.get(number)) {
+                        self.offer_all(&mut marks, target, (*number, source), list)?;
+                    }
+                }
+            }
+        }
+        let fates: Vec<Fate<Candidate>> = marks.fates().collect();
+        self.refuse_many_deletes(target, &fates, all)?;
+        Ok(fates)
+    }
+
+    fn offer_all(
+        &self,
+        marks: &mut Marks<Candidate>,
+        target: &Target,
+        (number, source): (usize, &Source<'_>),
+        list: &Path,
+    ) -> Result<()> {
+        let rule = source.rule;
+        let selector = Selector::read(&rule.filters, rule.omit_extra_source_only)?;
+        let list = hook::run(self.archive, rule, list, &target.index)?;
+        let bytes = fsio::read_limited(&list, MAX_INDEX_BYTES)?;
+        let package_type = target.index.kind.package_type();
+        let mut of_other_architectures = 0_usize;
+        for text in stanza::split_stanzas(&bytes) {
+            let glance = or_fault(Glance::at(text, package_type), &rule.name, &list, text)?;
+            if !fits(source, glance.architecture.as_deref()) {
+                of_other_architectures += 1;
+                continue;
+            }
+            marks.offer(&glance.name, &glance.version, |is_known| {
+                let offered = or_fault(Offered::read(text, package_type), &rule.name, &list, text)?;
+                let verdict = match selector.select(&offered, &target.index, is_known) {
+                    Selected::Verdict(verdict) => verdict,
+                    Selected::Warn => {
+                        self.archive.reporter.note(&format!(
+                            "Loudly rejecting '{}' '{}' to enter '{}'!",
+                            glance.name, glance.version, target.index
+                        ));
+                        Verdict::Ignore
+                    }
+                    Selected::Fail => {
+                        return Err(super::super::Error::from(Error::Unexpected {
+                            rule: rule.name.clone(),
+                            package: glance.name.clone(),
+                            version: glance.version.clone(),
+                            index: target.index.clone(),
+                        }));
+                    }
+                };
+                if verdict != Verdict::Take {
+                    return Ok((verdict, None));
+                }
+                let candidate = Candidate::new(offered, &target.index.component, package_type, number);
+                Ok((verdict, Some(or_fault(candidate, &rule.name, &list, text)?)))
+            })?;
+        }
+        if of_other_architectures > 0 && !source.is_mixed {
+            self.archive.reporter.warning(&format!(
+                "rule `{}`: `{}` has {of_other_architectures} packages of another architecture, which are left out",
+                rule.name, source.path
+            ));
+        }
+        Ok(())
+    }
+
+    fn refuse_many_deletes(&self, target: &Target, fates: &[Fate<Candidate>], all: usize) -> Result<()> {
+        let is_deletion =
+            |fate: &&Fate<Candidate>| fate.new.is_empty() && fate.kept.is_empty() && !fate.gone.is_empty();
+        let gone = fates.iter().filter(is_deletion).count();
+        let is_meant = self.archive.settings.options.only_small_deletes == Some(false);
+        if is_meant || gone < MANY_DELETES || gone.saturating_mul(DELETES_OF) <= all {
+            return Ok(());
+        }
+        Err(Error::ManyDeletes {
+            index: target.index.clone(),
+            gone,
+            all,
+        }
+        .into())
+    }
+}
+
+/// Whether a package belongs into what the rule reads the index for.
+fn fits(source: &Source<'_>, architecture: Option<&str>) -> bool {
+    match (&source.architecture, architecture) {
+        (None, _) => true,
+        (Some(wanted), Some(word)) => match word.parse() {
+            Ok(PackageArchitecture::All) => true,
+            Ok(PackageArchitecture::Only(only)) => only == *wanted,
+            Err(_) => false,
+        },
+        (Some(_), None) => false,
+    }
+}

@@ -1,0 +1,323 @@
+//! What becomes of each package of one index: the versions that are there, what the rules of `Update:` or `Pull:` offer
+//! one after another, and `-` (reprepro's rules). Pure.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Entry, PackageName, Version};
+
+/// What a filter says to a package that is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is taken.
+    Take,
+    /// It is not.
+    Ignore,
+    /// It is not, and what is there stays.
+    Hold,
+    /// It is not, and what is there goes.
+    Supersede,
+}
+
+/// One version that is there afterwards, unless it is deleted.
+#[derive(Debug)]
+struct Chosen<C> {
+    version: Version,
+    /// Where it comes from; none for what is there already.
+    candidate: Option<C>,
+    is_deleted: bool,
+}
+
+/// One package.
+#[derive(Debug)]
+struct Marked<C> {
+    in_use: Vec<Entry>,
+    chosen: Vec<Chosen<C>>,
+    best_new: Option<Version>,
+}
+
+/// The packages of one index while it is being decided what becomes of them.
+#[derive(Debug)]
+pub(super) struct Marks<C> {
+    /// How many versions of a package there may be.
+    limit: usize,
+    packages: BTreeMap<PackageName, Marked<C>>,
+}
+
+/// What becomes of one package that is not simply as it was.
+#[derive(Debug)]
+pub(super) struct Fate<C> {
+    pub name: PackageName,
+    /// What comes in, highest version first.
+    pub new: Vec<C>,
+    /// What goes, highest version first.
+    pub gone: Vec<Entry>,
+    /// What stays.
+    pub kept: Vec<Version>,
+    /// The best version that was offered and would have been good enough.
+    pub best_new: Option<Version>,
+}
+
+impl<C> Marks<C> {
+    /// The marks of an index with these packages, of which it may have `limit` versions each (none: all).
+    pub fn new(entries: Vec<Entry>, limit: Option<usize>) -> Self {
+        let mut packages: BTreeMap<PackageName, Marked<C>> = BTreeMap::new();
+        for entry in entries {
+            let marked = packages.entry(entry.name.clone()).or_insert_with(|| Marked {
+                in_use: Vec::new(),
+                chosen: Vec::new(),
+                best_new: None,
+            });
+            marked.chosen.push(Chosen {
+                version: entry.version.clone(),
+                candidate: None,
+                is_deleted: false,
+            });
+            marked.in_use.push(entry);
+        }
+        Self {
+            limit: limit.unwrap_or(usize::MAX),
+            packages,
+        }
+    }
+
+    /// `-`: all that is not offered again goes.
+    pub fn delete_all(&mut self) {
+        for marked in self.packages.values_mut() {
+            marked.chosen.iter_mut().for_each(|chosen| chosen.is_deleted = true);
+        }
+    }
+
+    /// Offers a package. `judge` is asked only if it could make a difference, and is told whether a package of that
+    /// name is known already; with [`Verdict::Take`] it gives what is taken.
+    ///
+    /// # Errors
+    /// Those of `judge`.
+    pub fn offer<E>(
+        &mut self,
+        name: &PackageName,
+        version: &Version,
+        judge: impl FnOnce(bool) -> Result<(Verdict, Option<C>), E>,
+    ) -> Result<(), E> {
+        let limit = self.limit;
+        let Some(marked) = self.packages.get_mut(name) else {
+            let (verdict, candidate) = judge(false)?;
+            if let (Verdict::Take, Some(candidate)) = (verdict, candidate) {
+                let mut marked = Marked {
+                    in_use: Vec::new(),
+                    chosen: Vec::new(),
+                    best_new: None,
+                };
+                marked.take(version, candidate, limit);
+                self.packages.insert(name.clone(), marked);
+            }
+            return Ok(());
+        };
+        if marked.makes_no_difference(version, limit) {
+            marked.note(version);
+            return Ok(());
+        }
+        let (verdict, candidate) = judge(true)?;
+        match verdict {
+            Verdict::Take => {
+                if let Some(candidate) = candidate {
+                    marked.take(version, candidate, limit);
+                }
+            }
+            Verdict::Ignore => {}
+            Verdict::Hold => marked.chosen.iter_mut().for_each(|chosen| chosen.is_deleted = false),
+            Verdict::Supersede => {
+                let older = marked
+                    .chosen
+                    .iter_mut()
+                    .filter(|chosen| chosen.version.compare(version).is_le());
+                older.for_each(|chosen| chosen.is_deleted = true);
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of every package, in the order of their names.
+    pub fn fates(self) -> impl Iterator<Item = Fate<C>> {
+        let limit = self.limit;
+        self.packages
+            .into_iter()
+            .map(move |(name, marked)| marked.fate(name, limit))
+    }
+}
+
+impl<C> Marked<C> {
+    fn live(&self) -> impl Iterator<Item = &Chosen<C>> {
+        self.chosen.iter().filter(|chosen| !chosen.is_deleted)
+    }
+
+    fn makes_no_difference(&self, version: &Version, limit: usize) -> bool {
+        let is_there = self.live().any(|chosen| chosen.version.compare(version).is_eq());
+        let is_full = self.live().count() >= limit;
+        is_there || (is_full && self.live().all(|chosen| version.compare(&chosen.version).is_lt()))
+    }
+
+    fn note(&mut self, version: &Version) {
+        if self.best_new.as_ref().is_none_or(|best| version.compare(best).is_gt()) {
+            self.best_new = Some(version.clone());
+        }
+    }
+
+    fn take(&mut self, version: &Version, candidate: C, limit: usize) {
+        self.note(version);
+        match self
+            .chosen
+            .iter_mut()
+            .find(|chosen| chosen.version.compare(version).is_eq())
+        {
+            // what was marked for deletion is what is offered: it stays, and comes from where it came from
+            Some(known) => known.is_deleted = false,
+            None => {
+                let is_in_use = self.in_use.iter().any(|entry| entry.version.compare(version).is_eq());
+                self.chosen.push(Chosen {
+                    version: version.clone(),
+                    candidate: (!is_in_use).then_some(candidate),
+                    is_deleted: false,
+                });
+            }
+        }
+        self.trim(limit);
+        if limit == 1 {
+            // of what a later rule may lift the deletion, only the last choice counts
+            self.chosen.retain(|chosen| !chosen.is_deleted);
+        }
+    }
+
+    /// Drops the lowest versions beyond the limit.
+    fn trim(&mut self, limit: usize) {
+        self.chosen.sort_by(|a, b| b.version.compare(&a.version));
+        let mut left = limit;
+        self.chosen.retain(|chosen| {
+            let stays = chosen.is_deleted || left > 0;
+            left = left.saturating_sub(usize::from(!chosen.is_deleted));
+            stays
+        });
+    }
+
+    fn fate(mut self, name: PackageName, limit: usize) -> Fate<C> {
+        self.trim(limit);
+        let mut kept = Vec::new();
+        let mut new = Vec::new();
+        for chosen in self.chosen.into_iter().filter(|chosen| !chosen.is_deleted) {
+            match chosen.candidate {
+                Some(candidate) => new.push(candidate),
+                None => kept.push(chosen.version),
+            }
+        }
+        let mut gone = self.in_use;
+        gone.retain(|entry| !kept.contains(&entry.version));
+        gone.sort_by(|a, b| b.version.compare(&a.version));
+        Fate {
+            name,
+            new,
+            gone,
+            kept,
+            best_new: self.best_new,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SourceName;
+    use std::convert::Infallible;
+
+    /// What one rule offers: versions of one package, and what its filter says to them.
+    type Offer<'a> = (&'a [&'a str], Verdict);
+
+    fn entry(version: &str) -> Entry {
+        let name = PackageName::new("p").unwrap();
+        let version = Version::new(version).unwrap();
+        Entry {
+            source: SourceName::from(&name),
+            source_version: version.clone(),
+            files: Vec::new(),
+            name,
+            version,
+        }
+    }
+
+    /// What is there after these rules, `None` being `-`: versions, those that are new with a `+`.
+    fn after(in_use: &[&str], limit: Option<usize>, rules: &[Option<Offer<'_>>]) -> String {
+        let mut marks: Marks<String> = Marks::new(in_use.iter().map(|version| entry(version)).collect(), limit);
+        for rule in rules {
+            let Some((versions, verdict)) = rule else {
+                marks.delete_all();
+                continue;
+            };
+            for version in *versions {
+                let name = PackageName::new("p").unwrap();
+                let judge = |_| Ok::<_, Infallible>((*verdict, Some(format!("+{version}"))));
+                marks.offer(&name, &Version::new(version).unwrap(), judge).unwrap();
+            }
+        }
+        let mut there = Vec::new();
+        for fate in marks.fates() {
+            there.extend(fate.new);
+            there.extend(fate.kept.iter().map(ToString::to_string));
+        }
+        there.join(" ")
+    }
+
+    fn take<'a>(versions: &'a [&'a str]) -> Option<Offer<'a>> {
+        Some((versions, Verdict::Take))
+    }
+
+    fn hold<'a>(versions: &'a [&'a str]) -> Option<Offer<'a>> {
+        Some((versions, Verdict::Hold))
+    }
+
+    fn supersede<'a>(versions: &'a [&'a str]) -> Option<Offer<'a>> {
+        Some((versions, Verdict::Supersede))
+    }
+
+    /// Each row was observed with reprepro.
+    #[test]
+    fn rules_and_deletions_work_as_in_reprepro() {
+        let one = Some(1);
+        assert_eq!(after(&["1.0"], one, &[take(&["0.9"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[take(&["1.1"])]), "+1.1");
+        assert_eq!(after(&["1.0"], one, &[None, take(&["0.9"])]), "+0.9");
+        assert_eq!(after(&["2.0"], one, &[None, take(&["0.9", "1.5"])]), "+1.5");
+        assert_eq!(after(&["1.0"], one, &[None, take(&["1.0", "0.9"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[take(&["2.0"]), None, take(&["1.5"])]), "+1.5");
+        assert_eq!(after(&["1.0"], one, &[take(&["2.0"]), None, take(&["1.0"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[None, take(&["0.9"]), take(&["1.0"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[None, take(&["0.9"]), hold(&["1.5"])]), "+0.9");
+        assert_eq!(after(&["1.0"], one, &[None, take(&["0.9"]), hold(&["0.8"])]), "+0.9");
+        assert_eq!(after(&["1.0"], one, &[None, hold(&["0.8"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[take(&["1.5"]), hold(&["2.0"])]), "+1.5");
+        assert_eq!(after(&["1.0"], one, &[supersede(&["1.0"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[supersede(&["1.1"])]), "");
+        assert_eq!(after(&["1.0"], one, &[supersede(&["0.9"])]), "1.0");
+        assert_eq!(after(&["1.0"], one, &[None, take(&["0.9"]), supersede(&["1.1"])]), "");
+        assert_eq!(after(&["1.0"], one, &[take(&["1.1"]), supersede(&["1.5"])]), "");
+        assert_eq!(after(&["1.0"], one, &[None, Some((&["1.1"], Verdict::Ignore))]), "");
+    }
+
+    #[test]
+    fn with_a_limit_several_versions_are_there() {
+        assert_eq!(after(&[], None, &[take(&["1.0", "1.2", "1.1"])]), "+1.2 +1.1 +1.0");
+        assert_eq!(after(&["1.0"], Some(2), &[take(&["1.2", "1.1"])]), "+1.2 +1.1");
+        assert_eq!(after(&["1.0"], Some(2), &[None, take(&["1.1"])]), "+1.1");
+        assert_eq!(after(&["1.1", "1.0"], None, &[None, take(&["1.0", "0.9"])]), "+0.9 1.0");
+        assert_eq!(after(&["1.1", "1.0"], Some(2), &[take(&["0.9"])]), "1.1 1.0");
+    }
+
+    #[test]
+    fn what_cannot_make_a_difference_is_not_judged() {
+        let mut marks: Marks<()> = Marks::new(vec![entry("1.0")], Some(1));
+        let name = PackageName::new("p").unwrap();
+        for version in ["1.0", "0.9"] {
+            marks
+                .offer(&name, &Version::new(version).unwrap(), |_| Err(()))
+                .unwrap();
+        }
+        assert!(marks.offer(&name, &Version::new("1.1").unwrap(), |_| Err(())).is_err());
+    }
+}

@@ -1,0 +1,281 @@
+//! An upstream archive in a directory, written and signed anew for each state, and a small server for it that can
+//! misbehave in one way at a time.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::TestResult;
+use super::deb::{Compression, Deb};
+use super::gpg::GnupgHome;
+
+/// A distribution `s` with the component main, for amd64 and i386, kept in `root`.
+#[derive(Debug)]
+pub struct Upstream {
+    root: PathBuf,
+    /// `Date` of its Release, in Unix seconds.
+    pub date: i64,
+    /// More fields of its Release.
+    pub fields: String,
+    /// What is changed in the text of Packages before Release is made: from, to.
+    pub edits: Vec<(String, String)>,
+}
+
+impl Upstream {
+    pub fn new(root: &Path, date: i64) -> Self {
+        Self {
+            root: root.to_owned(),
+            date,
+            fields: String::new(),
+            edits: Vec::new(),
+        }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn suite(&self) -> PathBuf {
+        self.root.join("dists/s")
+    }
+
+    /// Makes these its packages, and signs with a key if there is one. A package's files lie in `pool/NAME/`.
+    pub fn publish(&self, debs: &[Deb], key: Option<&GnupgHome>) -> TestResult {
+        let mut release = format!("Suite: s\nCodename: s\nDate: {}\n{}", rfc_date(self.date), self.fields);
+        release.push_str("SHA256:\n");
+        for arch in ["amd64", "i386"] {
+            let path = format!("main/binary-{arch}/Packages");
+            let mut text = String::new();
+            for deb in debs.iter().filter(|deb| deb.arch == arch || deb.arch == "all") {
+                text.push_str(&self.stanza(deb)?);
+            }
+            for (from, to) in &self.edits {
+                text = text.replace(from, to);
+            }
+            let packed = Compression::Gz.pack(text.as_bytes())?;
+            for (suffix, bytes) in [("", text.as_bytes()), (".gz", &packed)] {
+                let file = self.suite().join(format!("{path}{suffix}"));
+                std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
+                std::fs::write(&file, bytes)?;
+                writeln!(release, " {} {} {path}{suffix}", hex(bytes), bytes.len())?;
+            }
+        }
+        let file = self.suite().join("Release");
+        std::fs::write(&file, &release)?;
+        let inline = self.suite().join("InRelease");
+        let _ = std::fs::remove_file(&inline);
+        if let Some(key) = key {
+            std::fs::write(&inline, &release)?;
+            key.clearsign(&inline)?;
+        }
+        Ok(())
+    }
+
+    fn stanza(&self, deb: &Deb) -> TestResult<String> {
+        let path = format!("pool/{}/{}", deb.name, deb.file_name());
+        let bytes = deb.bytes()?;
+        let file = self.root.join(&path);
+        std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
+        std::fs::write(&file, &bytes)?;
+        let control = deb.control();
+        let (before, after) = control.split_once("Description:").unwrap_or((&control, ""));
+        Ok(format!(
+            "{before}Filename: {path}\nSize: {}\nSHA256: {}\nDescription:{after}\n",
+            bytes.len(),
+            hex(&bytes)
+        ))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A date as Release has it.
+pub fn rfc_date(unix_seconds: i64) -> String {
+    aptrepo::model::release::format_date(unix_seconds)
+}
+
+/// How a server misbehaves for a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misbehave {
+    /// Answers with this status.
+    Status(u16),
+    /// Sends only the first bytes, as if that were all.
+    Short(usize),
+    /// Announces all, sends only the first bytes, and ends the connection; but answers ranges.
+    Cut(usize),
+    /// Changes a byte.
+    Flip,
+    /// Sends nothing for so long.
+    Stall(Duration),
+    /// Redirects to this address.
+    Redirect(String),
+    /// Sends on and on.
+    Endless,
+}
+
+type Faults = Arc<Mutex<BTreeMap<String, Misbehave>>>;
+
+/// A server of one directory.
+#[derive(Debug)]
+pub struct BadServer {
+    address: String,
+    faults: Faults,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl BadServer {
+    /// Serves `root` until the test ends.
+    pub fn start(root: &Path) -> TestResult<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let faults = Faults::default();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (root, known, noted) = (root.to_owned(), Arc::clone(&faults), Arc::clone(&log));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (root, faults, log) = (root.clone(), Arc::clone(&known), Arc::clone(&noted));
+                std::thread::spawn(move || {
+                    let _ = converse(&stream, &root, &faults, &log);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Ok(Self { address, faults, log })
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Misbehaves from now on for paths that end so.
+    pub fn misbehave(&self, end: &str, fault: Misbehave) {
+        if let Ok(mut faults) = self.faults.lock() {
+            faults.insert(end.to_owned(), fault);
+        }
+    }
+
+    /// Behaves again.
+    pub fn behave(&self) {
+        if let Ok(mut faults) = self.faults.lock() {
+            faults.clear();
+        }
+    }
+
+    /// The requests since the last call, `PATH STATUS`.
+    pub fn requests(&self) -> Vec<String> {
+        self.log
+            .lock()
+            .map(|mut log| std::mem::take(&mut *log))
+            .unwrap_or_default()
+    }
+}
+
+/// Answers one request after another on a connection.
+fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    loop {
+        let mut first = String::new();
+        if reader.read_line(&mut first)? == 0 {
+            return Ok(());
+        }
+        let path = first.split_whitespace().nth(1).unwrap_or("/").to_owned();
+        let (mut etag, mut start) = (None, 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let line = line.trim_end();
+            let Some((name, value)) = line.split_once(": ") else {
+                break;
+            };
+            match name.to_ascii_lowercase().as_str() {
+                "if-none-match" => etag = Some(value.to_owned()),
+                "range" => {
+                    start = value
+                        .trim_start_matches("bytes=")
+                        .trim_end_matches('-')
+                        .parse()
+                        .unwrap_or(0)
+                }
+                _ => {}
+            }
+        }
+        let fault = faults.lock().ok().and_then(|faults| {
+            let found = faults.iter().find(|(end, _)| path.ends_with(end.as_str()));
+            found.map(|(_, fault)| fault.clone())
+        });
+        let file = root.join(path.trim_start_matches('/'));
+        let (status, goes_on) = answer(stream, &file, fault, (etag, start))?;
+        if let Ok(mut log) = log.lock() {
+            log.push(format!("{path} {status}"));
+        }
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+fn answer(
+    mut stream: &TcpStream,
+    file: &Path,
+    fault: Option<Misbehave>,
+    (etag, start): (Option<String>, usize),
+) -> std::io::Result<(u16, bool)> {
+    let mut bytes = Vec::new();
+    let found = std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes));
+    let tag = format!("\"{}\"", hex(&bytes));
+    let mut length = bytes.len();
+    let mut goes_on = true;
+    let mut status = match (&fault, found) {
+        (Some(Misbehave::Status(status)), _) => *status,
+        (Some(Misbehave::Redirect(_)), _) => 302,
+        (_, Err(_)) => 404,
+        (_, Ok(_)) if etag.as_ref() == Some(&tag) => 304,
+        (_, Ok(_)) => 200,
+    };
+    let mut head = format!("ETag: {tag}\r\n");
+    match &fault {
+        Some(Misbehave::Short(count)) => bytes.truncate(*count),
+        Some(Misbehave::Flip) => {
+            let middle = length / 2;
+            bytes.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 0xff);
+        }
+        Some(Misbehave::Stall(time)) => std::thread::sleep(*time),
+        Some(Misbehave::Redirect(to)) => head = format!("Location: {to}\r\n"),
+        _ => {}
+    }
+    if status == 200 && start > 0 && start < bytes.len() {
+        status = 206;
+        head += &format!("Content-Range: bytes {start}-{}/{length}\r\n", length - 1);
+        bytes.drain(..start);
+    }
+    if status == 200 || status == 206 {
+        length = bytes.len();
+        if let (Some(Misbehave::Cut(count)), 200) = (&fault, status) {
+            bytes.truncate(*count);
+            goes_on = false;
+        }
+    } else {
+        bytes.clear();
+        length = 0;
+    }
+    if fault == Some(Misbehave::Endless) {
+        write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let chunk = [b'x'; 65536];
+        loop {
+            write!(stream, "{:x}\r\n", chunk.len())?;
+            stream.write_all(&chunk)?;
+            stream.write_all(b"\r\n")?;
+        }
+    }
+    write!(stream, "HTTP/1.1 {status} -\r\n{head}Content-Length: {length}\r\n\r\n")?;
+    stream.write_all(&bytes)?;
+    Ok((status, goes_on))
+}
