@@ -162,6 +162,13 @@ impl Error {
             Self::Locked {
                 source: LockError::Held { .. },
             } => "`--waitforlock N` waits for it, N times 10 seconds",
+            Self::Locked {
+                source: LockError::Held { .. },
+            } => "`--waitforlock N` waits for it, N times 10 seconds",
+            Self::File(source)
+            | Self::Locked {
+                source: LockError::File(source),
+            } => return source.hint(),
             Self::Version { .. } => {
                 "write a dump with the program that made it, and load that into a fresh database directory"
             }
