@@ -106,8 +106,12 @@ impl Published {
     }
 
     /// Whether this is the state that is live in the distribution's directory, told by Release and its signatures. It is
-    /// not after a crash between the swap and the record, nor when somebody removed or replaced them.
+    /// not after a crash between the swap and the record, nor when somebody removed or replaced them. A directory that
+    /// is not there at all shows nothing wrong to anybody: somebody took it away, or `--outdir` names another place.
     fn is_live(&self, directory: &Path) -> bool {
+        if !directory.exists() {
+            return true;
+        }
         let mut released = self
             .files
             .iter()
