@@ -207,7 +207,11 @@ fn bring_in(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         Command::IncludeDsc(arguments) => include::include_sources(archive, &arguments.distribution, &arguments.files)?,
         _ => return Ok(Done::Nothing),
     };
-    changed(archive, &outcome, json)
+    if json || archive.settings.dry_run {
+        return changed(archive, &outcome, json);
+    }
+    // what became of each package was told already
+    Ok(Done::something_if(!outcome.rows.is_empty()))
 }
 
 fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done, Error> {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::fsio::{self, AtPath};
 use crate::model::{ArchivePath, ErrorKind, PoolFile, Promise};
 
-use crate::store::Store;
+use crate::store::{PoolRecord, Store};
 
 use super::archive::Archive;
 use super::query::{self, Found, Selection};
@@ -128,8 +128,14 @@ fn register_strays(session: &Session<'_>, store: &Store) -> Result<()> {
 /// [`Error::FaultsFound`] after each fault was reported.
 pub fn check_pool(archive: &Archive<'_>, depth: Depth) -> Result<()> {
     let files = archive.database()?.pool_files()?;
+    let out = &archive.directories.out;
+    // a command that failed may have announced files that it then did not bring: nobody needs them
+    let is_meant = |(path, record): &(ArchivePath, PoolRecord)| {
+        record.unreferenced_since.is_none() || path.to_fs_path(out).exists()
+    };
     let problems: Vec<(ArchivePath, String)> = files
         .into_par_iter()
+        .filter(is_meant)
         .filter_map(|(path, record)| {
             let file = PoolFile {
                 path,

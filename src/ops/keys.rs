@@ -74,9 +74,13 @@ pub fn generate(directory: &Path, new: &Generate<'_>, now: i64) -> Result<Import
 /// A file cannot be read or is no key file; the keys of the files before it are then there.
 pub fn import(directory: &Path, files: &[PathBuf]) -> Result<Vec<Imported>, Error> {
     let home = KeyHome::open(directory)?;
-    let mut imported = Vec::new();
+    // all are read before the first is kept: a name that is mistyped changes nothing
+    let mut contents = Vec::new();
     for file in files {
-        let bytes = fsio::read_limited(file, pgp::MAX_KEYRING_BYTES)?;
+        contents.push(fsio::read_limited(file, pgp::MAX_KEYRING_BYTES)?);
+    }
+    let mut imported = Vec::new();
+    for (file, bytes) in files.iter().zip(contents) {
         imported.extend(home.import(&bytes, &file.display().to_string())?);
     }
     Ok(imported)

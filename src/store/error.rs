@@ -13,8 +13,11 @@ pub enum Error {
     /// A file operation failed.
     #[error(transparent)]
     File(#[from] crate::fsio::Error),
-    /// Another process holds the lock.
-    #[error("the archive is in use")]
+    /// Another process holds the lock, or the lock file cannot be used.
+    #[error("{}", match source {
+        LockError::Held { .. } => "the archive is in use",
+        LockError::File(_) => "cannot take the lock of the archive",
+    })]
     Locked {
         /// Which lock, and who holds it.
         #[source]
@@ -156,6 +159,16 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::File(source) => return source.hint(),
+            Self::Locked {
+                source: LockError::Held { .. },
+            } => "`--waitforlock N` waits for it, N times 10 seconds",
+            Self::Locked {
+                source: LockError::Held { .. },
+            } => "`--waitforlock N` waits for it, N times 10 seconds",
+            Self::File(source)
+            | Self::Locked {
+                source: LockError::File(source),
+            } => return source.hint(),
             Self::Version { .. } => {
                 "write a dump with the program that made it, and load that into a fresh database directory"
             }
