@@ -104,6 +104,8 @@ pub const GROUPS: &[(&str, &[Shown])] = &[
     (
         "What a command may do",
         &[
+            Shown::new("noskipold", "", "Update what has no news, too"),
+            Shown::new("noonlysmalldeletes", "", "Update though much would be deleted"),
             Shown::new("dry-run", "", "Print what would change, and change nothing"),
             Shown::new("ignore", "WHAT", "Let a check pass; the error message names the word").short('i'),
             Shown::new("unignore", "WHAT", "Undo an --ignore of conf/options"),
@@ -188,12 +190,10 @@ const HIDDEN: &[(&str, bool)] = &[
     ("keeptemporaries", false),
     ("nokeeptemporaries", false),
     ("onlysmalldeletes", false),
-    ("noonlysmalldeletes", false),
     ("listsdownload", false),
     ("nolistsdownload", false),
     ("nonolistsdownload", false),
     ("skipold", false),
-    ("noskipold", false),
     ("nonoskipold", false),
     ("nonothingiserror", false),
     ("ask-passphrase", false),
