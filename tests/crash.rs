@@ -10,6 +10,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,7 +90,7 @@ fn seen(env: &TestEnv) -> TestResult<Seen> {
     })
 }
 
-/// Files and directories below the archive that a command makes for itself while it runs.
+/// Files and directories below the archive that a command makes for itself while it runs: they have hidden names.
 fn temporary(env: &TestEnv) -> TestResult<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut waiting = vec![env.base()];
@@ -98,7 +99,7 @@ fn temporary(env: &TestEnv) -> TestResult<Vec<PathBuf>> {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if [".aptrepo-", ".spool"].iter().any(|start| name.starts_with(start)) || name.ends_with(".generating") {
+            if name.starts_with('.') || name.ends_with(".generating") {
                 found.push(entry.path());
             } else if entry.file_type()?.is_dir() {
                 waiting.push(entry.path());
@@ -241,6 +242,8 @@ struct Trial {
     before: Seen,
     after: Seen,
     fresh: PathBuf,
+    /// How many kills left temporary files.
+    untidy: Cell<usize>,
 }
 
 /// What a kill left.
@@ -282,6 +285,7 @@ impl Trial {
             before,
             after,
             fresh,
+            untidy: Cell::new(0),
         };
         Ok((trial, steps))
     }
@@ -303,6 +307,9 @@ impl Trial {
             let _ = output.ok();
             assert_eq!(&seen(env)?, after, "{context}: not reached, yet another end");
             return Ok(Left::RanThrough);
+        }
+        if !temporary(env)?.is_empty() {
+            self.untidy.set(self.untidy.get() + 1);
         }
         for (codename, files) in published(env)? {
             let one_of_two = [before, after]
@@ -356,11 +363,13 @@ fn kill_at_every_step(
     let count = |kind: Left| left.iter().filter(|one| **one == kind).count();
     let (old, new, through) = (count(Left::Before), count(Left::After), count(Left::RanThrough));
     println!(
-        "{name}: {} steps, {} tried, {through} ran through; of the kills before `check` {old} left the old state, {new} \
+        "{name}: {} steps, {} tried, {through} ran through, {} left temporary files; of the kills before `check` {old} left the old state, {new} \
          the new",
         steps.len(),
-        left.len()
+        left.len(),
+        trial.untidy.get()
     );
+    assert!(trial.untidy.get() > 0, "{name}: no kill left anything to clear up");
     assert!(
         through < left.len() / 2,
         "{name}: too few kills: {through} of {} ran through",

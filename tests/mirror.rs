@@ -389,6 +389,24 @@ fn a_slightly_older_release_is_not_used() -> TestResult {
 }
 
 #[test]
+fn a_release_that_becomes_that_of_another_distribution_is_refused() -> TestResult {
+    let Some(mut mirror) = Mirror::new()? else {
+        return Ok(());
+    };
+    let _ = mirror.update().ok();
+    mirror.second_night()?;
+    let release = mirror.upstream.root().join("dists/s/Release");
+    let text = std::fs::read_to_string(&release)?.replace("Suite: s\nCodename: s\n", "Suite: t\nCodename: t\n");
+    let inline = mirror.upstream.root().join("dists/s/InRelease");
+    std::fs::write(&inline, text)?;
+    mirror.key.clearsign(&inline)?;
+    let output = mirror.update().exits(250);
+    assert!(output.stderr.contains("is of another distribution"), "{output}");
+    assert_eq!(mirror.env.list("s"), FIRST);
+    Ok(())
+}
+
+#[test]
 fn an_upstream_that_cannot_be_reached_fails_only_the_distributions_that_use_it() -> TestResult {
     let Some(mirror) = Mirror::new()? else { return Ok(()) };
     let output = mirror.env.run(["update"]).exits(255);

@@ -198,6 +198,10 @@ impl Error {
             Self::Mismatch { .. } | Self::Size { .. } => {
                 "an upstream that is just being changed can look like this: try again later".into()
             }
+            Self::Older { .. } | Self::OtherSuite { .. } => {
+                "if it is right all the same, remove the copy of its Release below lists/, which it is compared with"
+                    .into()
+            }
             Self::Expired { .. } => "the upstream must be renewed by who signs it".into(),
             _ => return None,
         })

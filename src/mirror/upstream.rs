@@ -66,6 +66,29 @@ impl Upstream {
         self.bases.iter().map(|base| transfer::join(base, path)).collect()
     }
 
+    /// A warning if a Release calls itself neither what was asked for nor by the first part of that, as
+    /// `stretch/updates` of `stretch` does: it may be that of another distribution by the same signer.
+    fn misnamed(&self, accepted: &Accepted) -> Option<String> {
+        let asked = self.suite.as_str();
+        let first = asked.split(['/', '-']).next().unwrap_or(asked);
+        let names = [&accepted.release.codename, &accepted.release.suite];
+        let mut known = names.iter().filter_map(|name| name.as_deref()).peekable();
+        known.peek()?;
+        let fits = self.is_flat || known.any(|name| name == asked || name == first);
+        (!fits).then(|| {
+            format!(
+                "`{}` is of {}, where `{asked}` was asked for",
+                accepted.url,
+                names
+                    .into_iter()
+                    .flatten()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+        })
+    }
+
     fn wants_signature(&self) -> bool {
         self.conditions
             .iter()
@@ -252,12 +275,15 @@ impl<'a> Work<'a> {
                 Ok(Some(copy.accepted))
             }
             (Some(Ok(Arrival::New { url, etag })), copy) => {
-                let (accepted, copy) = (self.verify_new(trust, &url)?, copy.map(|copy| copy.accepted));
+                let (mut accepted, copy) = (self.verify_new(trust, &url)?, copy.map(|copy| copy.accepted));
                 if let Some(newer) = copy.as_ref().and_then(|copy| lagging(&accepted, copy)) {
                     trust.check_fields(self.upstream, &newer, None)?;
                     return Ok(Some(newer));
                 }
                 trust.check_fields(self.upstream, &accepted, copy.as_ref())?;
+                if copy.is_none() {
+                    accepted.warning = self.upstream.misnamed(&accepted);
+                }
                 self.keep(etag.map(|etag| (url, etag)))?;
                 Ok(Some(accepted))
             }

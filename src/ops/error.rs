@@ -158,7 +158,7 @@ pub enum Error {
         version: Version,
     },
     /// A check found faults; each was reported.
-    #[error("{count} faults found")]
+    #[error("{count} fault{} found", if *count == 1 { "" } else { "s" })]
     FaultsFound {
         /// How many.
         count: usize,
@@ -292,6 +292,15 @@ impl Error {
             | Self::Vanished { .. }
             | Self::AlreadyThere { .. } => ErrorKind::General,
         }
+    }
+
+    /// Whether the change was made all the same, and only something after it failed.
+    #[must_use]
+    pub fn is_after_commit(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish { .. } | Self::Store(store::Error::AfterCommit { .. })
+        )
     }
 
     /// What the user can do, where there is something.

@@ -1,6 +1,6 @@
 //! `--list-format`: reprepro's templates for `list`. `${field}` is a field of the stanza, `${$name}` a value of the
-//! entry, `;N` pads or cuts it to N columns, with blanks on the right, `;-N` with blanks on the left; `\n`, `\t`, `\r` and `\0`
-//! are characters.
+//! entry, `;N` pads or cuts it to N columns, with blanks on the right, `;-N` with blanks on the left; `\n`, `\t`, `\r`
+//! and `\0` are characters.
 
 use crate::model::{IndexId, ListedPackage, Stanza};
 

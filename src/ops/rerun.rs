@@ -18,14 +18,6 @@ pub fn rerun_notifiers(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         command: archive.settings.command.clone(),
         ..Cause::default()
     };
-    if archive.settings.dry_run {
-        for distribution in archive.distributions(names)? {
-            archive
-                .reporter
-                .result(&format!("{}: call the notifiers", distribution.codename));
-        }
-        return Ok(());
-    }
     let patience = Patience::default();
     let mut count = 0;
     for distribution in archive.distributions(names)? {

@@ -322,6 +322,13 @@ impl WriteGuard {
                 "the tables were at change {} of another journal; made them anew from change {}",
                 reached.sequence, state.position.sequence
             ));
+        } else if state.position.sequence > 0 {
+            self.repaired(format!(
+                "there were no tables in `{}`; made them anew from change {}; `aptrepo check` registers pool files that \
+                 nothing refers to",
+                directory.display(),
+                state.position.sequence
+            ));
         }
         tables.refill(objects, &state.heads, state.unix_seconds)?;
         tables.reach(&state.position)?;

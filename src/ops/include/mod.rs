@@ -93,9 +93,13 @@ fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<
         originals,
     } = finished;
     let archive = session.archive;
-    let outcome = session.carry_out(store, plan, &told)?;
-    if !archive.settings.dry_run {
+    let outcome = session.carry_out(store, plan, &told);
+    let is_done = outcome.as_ref().err().is_none_or(Error::is_after_commit);
+    if is_done && !archive.settings.dry_run {
         results.iter().for_each(|line| archive.reporter.result(line));
+    }
+    let outcome = outcome?;
+    if !archive.settings.dry_run {
         originals.delete(archive);
     }
     Ok(outcome)
