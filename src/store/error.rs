@@ -158,10 +158,6 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::File(source) => return source.hint(),
-            Self::Locked {
-                source: LockError::Held { .. },
-            } => "`--waitforlock N` waits for it, N times 10 seconds",
             Self::Locked {
                 source: LockError::Held { .. },
             } => "`--waitforlock N` waits for it, N times 10 seconds",
