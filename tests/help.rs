@@ -30,17 +30,9 @@ fn command_line() -> TestResult {
         return Ok(());
     }
     let overview = env.run(["--help"]).ok().stdout;
-    let headings = [
-        "Set up:",
-        "Bring packages in:",
-        "Move and remove packages:",
-        "Look:",
-        "Publish:",
-        "Look after it:",
-        "Tracking:",
-    ];
+    let commands = overview.split("\n`aptrepo COMMAND").next().unwrap_or_default();
     let mut pages = format!("$ aptrepo --help\n{overview}\n");
-    for command in names(&overview, |line| headings.contains(&line)) {
+    for command in names(commands, |line| line.ends_with(':') && !line.starts_with("Usage")) {
         let page = env.run([command.as_str(), "--help"]).ok().stdout;
         pages += &format!("$ aptrepo {command} --help\n{page}\n");
         for action in names(&page, |line| line == "Actions:") {

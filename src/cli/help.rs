@@ -119,6 +119,7 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
             "listdir",
             "noskipold",
             "noonlysmalldeletes",
+            "nolistsdownload",
             "dry-run",
             "json",
         ],

@@ -104,8 +104,6 @@ pub const GROUPS: &[(&str, &[Shown])] = &[
     (
         "What a command may do",
         &[
-            Shown::new("noskipold", "", "Update what has no news, too"),
-            Shown::new("noonlysmalldeletes", "", "Update though much would be deleted"),
             Shown::new("dry-run", "", "Print what would change, and change nothing"),
             Shown::new("ignore", "WHAT", "Let a check pass; the error message names the word").short('i'),
             Shown::new("unignore", "WHAT", "Undo an --ignore of conf/options"),
@@ -152,6 +150,14 @@ pub const GROUPS: &[(&str, &[Shown])] = &[
         ],
     ),
     (
+        "What update does",
+        &[
+            Shown::new("noskipold", "", "Also where the upstream has not changed"),
+            Shown::new("noonlysmalldeletes", "", "Also where many packages would go"),
+            Shown::new("nolistsdownload", "", "Take the indexes that were downloaded before"),
+        ],
+    ),
+    (
         "What is told",
         &[
             Shown::new("verbose", "", "Tell more; may be given several times").short('v'),
@@ -191,7 +197,6 @@ const HIDDEN: &[(&str, bool)] = &[
     ("nokeeptemporaries", false),
     ("onlysmalldeletes", false),
     ("listsdownload", false),
-    ("nolistsdownload", false),
     ("nonolistsdownload", false),
     ("skipold", false),
     ("nonoskipold", false),
@@ -204,8 +209,8 @@ const HIDDEN: &[(&str, bool)] = &[
     ("safetymargin", true),
     ("restrict", true),
     ("restrict-source", true),
-    ("restrict-src", true),
     ("restrict-binary", true),
+    ("restrict-src", true),
     ("restrict-file", true),
     ("restrict-file-source", true),
     ("restrict-file-src", true),

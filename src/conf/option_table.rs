@@ -245,7 +245,11 @@ fn set_export(options: &mut Options, argument: &str) -> Result<(), String> {
 fn set_space_check(options: &mut Options, argument: &str) -> Result<(), String> {
     options.space_check = Some(match argument {
         "none" => SpaceCheck::None,
-        "full" => SpaceCheck::Full,
+        "full" => {
+            let why = "a download that does not fit fails, and the archive stays as it was";
+            options.without_effect.push(("spacecheck".into(), why));
+            SpaceCheck::Full
+        }
         _ => return Err("must be full or none".into()),
     });
     Ok(())
