@@ -139,10 +139,19 @@ const KNOWN: &[(&str, Action)] = &[
     ("nothingiserror", on!(nothing_is_error)),
     ("nonothingiserror", off!(nothing_is_error)),
     ("waitforlock", number!(wait_for_lock)),
-    ("show-percent", Action::Switch(|options| options.show_percent += 1)),
+    (
+        "show-percent",
+        idle_switch("nothing tells the progress of a download yet"),
+    ),
     ("spacecheck", Action::Argument(set_space_check)),
     ("checkspace", Action::Argument(set_space_check)),
-    ("safetymargin", number!(safety_margin_bytes)),
+    (
+        "safetymargin",
+        Action::WithoutEffect {
+            takes_argument: true,
+            why: "free space is not checked before a download",
+        },
+    ),
     ("list-format", text!(list_format)),
     ("list-max", number!(list_max)),
     ("list-skip", number!(list_skip)),

@@ -105,12 +105,8 @@ pub struct Options {
     pub nothing_is_error: Option<bool>,
     /// `--waitforlock`: how often to try again, ten seconds apart.
     pub wait_for_lock: Option<u32>,
-    /// `--show-percent`, counted.
-    pub show_percent: u32,
     /// `--spacecheck`.
     pub space_check: Option<SpaceCheck>,
-    /// `--safetymargin`, in bytes.
-    pub safety_margin_bytes: Option<u64>,
     /// `--list-format`.
     pub list_format: Option<String>,
     /// `--list-max`.
@@ -236,9 +232,7 @@ impl Options {
             skip_old: self.skip_old.or(lower.skip_old),
             nothing_is_error: self.nothing_is_error.or(lower.nothing_is_error),
             wait_for_lock: self.wait_for_lock.or(lower.wait_for_lock),
-            show_percent: self.show_percent.saturating_add(lower.show_percent),
             space_check: self.space_check.or(lower.space_check),
-            safety_margin_bytes: self.safety_margin_bytes.or(lower.safety_margin_bytes),
             list_format: self.list_format.or(lower.list_format),
             list_max: self.list_max.or(lower.list_max),
             list_skip: self.list_skip.or(lower.list_skip),
