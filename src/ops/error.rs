@@ -165,6 +165,17 @@ pub enum Error {
         /// The kind of failure.
         kind: ErrorKind,
     },
+    /// A stanza of an index cannot be read, so nothing can be said of its fields.
+    #[error("cannot read the stanza of `{package}` in `{index}`")]
+    Stanza {
+        /// The index.
+        index: String,
+        /// The package.
+        package: String,
+        /// What is wrong with it.
+        #[source]
+        source: crate::model::stanza::StanzaError,
+    },
     /// `--list-format` is wrong.
     #[error("invalid list format `{template}`: {problem}")]
     ListFormat {
@@ -289,6 +300,7 @@ impl Error {
             | Self::Downgrade { .. }
             | Self::NoTracking { .. }
             | Self::StillTracking { .. }
+            | Self::Stanza { .. }
             | Self::Vanished { .. }
             | Self::AlreadyThere { .. } => ErrorKind::General,
         }

@@ -71,9 +71,15 @@ impl ListFormat {
     }
 
     /// One package in this form.
-    #[must_use]
-    pub fn format(&self, archive: &Archive<'_>, index: &IndexId, package: &ListedPackage) -> String {
-        let stanza = Stanza::parse(&package.text).unwrap_or_default();
+    ///
+    /// # Errors
+    /// [`Error::Stanza`]: its fields cannot be read.
+    pub fn format(&self, archive: &Archive<'_>, index: &IndexId, package: &ListedPackage) -> Result<String> {
+        let stanza = Stanza::parse(&package.text).map_err(|source| Error::Stanza {
+            index: index.to_string(),
+            package: package.entry.name.to_string(),
+            source,
+        })?;
         let mut line = String::new();
         for part in &self.parts {
             match part {
@@ -89,7 +95,7 @@ impl ListFormat {
                 }
             }
         }
-        line
+        Ok(line)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod key_package;
 pub mod keys;
 mod list_format;
 pub mod notify;
+mod override_files;
 pub mod plan;
 pub mod query;
 pub mod remove;

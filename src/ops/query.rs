@@ -11,9 +11,9 @@ use crate::conf::{Formula, glob};
 use crate::model::{ArchivePath, Entry, IndexId, PackageName, Restriction, Stanza, Track, Version};
 use crate::store::Snapshot;
 
-use super::Result;
 use super::archive::Archive;
 use super::list_format::ListFormat;
+use super::{Error, Result};
 
 /// Which packages of an index a command means.
 #[derive(Debug, Clone)]
@@ -96,8 +96,16 @@ pub fn of_version(mut found: Vec<Found>, version: Option<&Version>) -> Vec<Found
 /// The packages of an index that fulfil a formula.
 fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
+    let mut unreadable = None;
     snapshot.for_each_package(index, |entry, text| {
-        let stanza = Stanza::parse(text).unwrap_or_default();
+        let stanza = match Stanza::parse(text) {
+            Ok(stanza) => stanza,
+            Err(source) => {
+                // without its fields every `!Field` would hold, and `removefilter` would take it out
+                unreadable = Some((entry.name, source));
+                return Ok(());
+            }
+        };
         let holds = formula.holds(|subject| match subject {
             Subject::Field(name) => stanza.get_bytes(name).map(String::from_utf8_lossy),
             Subject::Version => Some(entry.version.as_str().into()),
@@ -112,7 +120,14 @@ fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result
         }
         Ok(())
     })?;
-    Ok(entries)
+    match unreadable {
+        None => Ok(entries),
+        Some((package, source)) => Err(Error::Stanza {
+            index: index.to_string(),
+            package: package.to_string(),
+            source,
+        }),
+    }
 }
 
 /// The selected packages of the distribution of that name, of those `--list-skip` and `--list-max` leave.
@@ -152,7 +167,7 @@ pub fn format_list(archive: &Archive<'_>, found: &[Found]) -> Result<String> {
     let mut text = String::new();
     for Found { index, entry } in found {
         if let Some(package) = snapshot.package(index, &entry.name, &entry.version)? {
-            text += &format.format(archive, index, &package);
+            text += &format.format(archive, index, &package)?;
         }
     }
     Ok(text)

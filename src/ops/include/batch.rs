@@ -17,10 +17,10 @@ use crate::store::{Snapshot, Store};
 use super::super::archive::Archive;
 use super::super::archiving;
 use super::super::notify::{AcceptedChanges, Cause};
+use super::super::override_files::OverrideFiles;
 use super::super::plan::{Addition, Decision, ExtraTrackedFile, NewFile, Plan, Planned};
 use super::super::session::{Told, refuse_other_content};
 use super::originals::Originals;
-use super::override_files::OverrideFiles;
 use super::{Error, Result};
 
 /// What a package without a Section gets. Policy 2.4 recommends one; many packages of vendors have none.

@@ -5,7 +5,6 @@
 mod batch;
 mod binary;
 mod originals;
-mod override_files;
 mod signatures;
 mod source;
 mod upload;

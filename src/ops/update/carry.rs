@@ -1,16 +1,16 @@
 //! One run of `update`, second half: what becomes of every package, the files for it, and the change of one distribution
 //! after another.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::conf::distribution::Distribution;
-use crate::conf::overrides::{Overrides, Replacement};
+use crate::conf::overrides::Replacement;
 use crate::fsio;
-use crate::model::{DigestKind, IndexId, PackageType, PoolFile};
+use crate::model::{DigestKind, IndexId, PoolFile};
 
 use super::super::Result;
 use super::super::notify::Cause;
+use super::super::override_files::OverrideFiles;
 use super::super::plan::{Change, NewFile, Plan, PlanRow};
 use super::super::session::{Outcome, Told};
 use super::Report;
@@ -235,36 +235,6 @@ impl Run<'_> {
     }
 }
 
-/// The override files of a distribution.
-struct OverrideFiles {
-    deb: Overrides,
-    udeb: Overrides,
-    dsc: Overrides,
-}
-
-impl OverrideFiles {
-    fn read(distribution: &Distribution) -> Result<Self> {
-        let read = |path: &Option<PathBuf>, package_type| match path {
-            Some(path) => Overrides::read(path, package_type),
-            None => Ok(Overrides::default()),
-        };
-        Ok(Self {
-            deb: read(&distribution.deb_override, PackageType::Deb)?,
-            udeb: read(&distribution.udeb_override, PackageType::Udeb)?,
-            dsc: read(&distribution.dsc_override, PackageType::Dsc)?,
-        })
-    }
-
-    fn changes(&self, index: &IndexId, name: &str) -> Vec<(String, Option<String>)> {
-        let overrides = match index.kind.package_type() {
-            PackageType::Deb => &self.deb,
-            PackageType::Udeb => &self.udeb,
-            PackageType::Dsc => &self.dsc,
-        };
-        overrides.of(name).map(Replacement::changes).unwrap_or_default()
-    }
-}
-
 /// Adds the changes of one package to a plan, and the files that it needs to `wanted`.
 fn plan_fate(
     plan: &mut Plan,
@@ -273,7 +243,8 @@ fn plan_fate(
     (overrides, distribution): (&OverrideFiles, &Distribution),
     wanted: &mut Vec<PoolFile>,
 ) {
-    let changed = overrides.changes(index, fate.name.as_str());
+    let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
+    let changed = replaced.map(Replacement::changes).unwrap_or_default();
     let mut gone = fate.gone;
     for candidate in &fate.new {
         let Some(pool_files) = files.of(candidate) else {

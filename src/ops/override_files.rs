@@ -10,7 +10,7 @@ use super::Result;
 
 /// The override files that a distribution names, read.
 #[derive(Debug)]
-pub(super) struct OverrideFiles {
+pub struct OverrideFiles {
     deb: Overrides,
     udeb: Overrides,
     dsc: Overrides,
@@ -34,6 +34,7 @@ impl OverrideFiles {
     }
 
     /// What the file of that type says of a package.
+    #[must_use]
     pub fn find(&self, package_type: PackageType, name: &str) -> Option<&Replacement> {
         match package_type {
             PackageType::Deb => self.deb.of(name),
