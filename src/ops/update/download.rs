@@ -363,7 +363,11 @@ impl Fetching<'_> {
         *bytes = bytes.saturating_add(file.content.size_bytes);
         // at once: the paths of a whole distribution would fill the memory
         if let Some(paths) = paths
-            && let Err(error) = self.session.guard.put_file_list(&file.content.digests.sha256, &paths)
+            && let Err(error) = self
+                .session
+                .guard
+                .database()
+                .put_file_list(&file.content.digests.sha256, &paths)
         {
             self.failure.get_or_insert(error.into());
         }
