@@ -1,7 +1,9 @@
 //! Why an upstream cannot be used.
 
-use crate::model::ErrorKind;
+use std::path::PathBuf;
+
 use crate::model::digest::Mismatch;
+use crate::model::{DigestKind, ErrorKind, Promise};
 use crate::{fsio, pgp};
 
 /// A step with an upstream failed.
@@ -15,6 +17,23 @@ pub enum Error {
     #[error("cannot set up the HTTP client: {problem}")]
     Client {
         /// Why.
+        problem: String,
+    },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {problem}")]
+    Signals {
+        /// Why.
+        problem: String,
+    },
+    /// A signal came before this was done.
+    #[error("interrupted by a signal")]
+    Interrupted,
+    /// The server is not who it says, or nobody known says so.
+    #[error("cannot trust the server of `{url}`: {problem}")]
+    Certificate {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with its certificate.
         problem: String,
     },
     /// The host cannot be reached.
@@ -81,6 +100,28 @@ pub enum Error {
         /// Why.
         #[source]
         source: pgp::Error,
+    },
+    /// A keyring file that the rule names cannot be used.
+    #[error("cannot use the keyring file `{}` that `VerifyRelease` names", path.display())]
+    Keyring {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<pgp::Error>,
+    },
+    /// A file is promised by a digest alone that can be forged, or by none.
+    #[error("{promised_by} promises `{path}` {} alone, which can be forged", match digest {
+        Some(digest) => format!("by {digest}"),
+        None => "by its size".into(),
+    })]
+    WeakDigest {
+        /// What promises it.
+        promised_by: String,
+        /// The file.
+        path: String,
+        /// The best of its digests.
+        digest: Option<DigestKind>,
     },
     /// No signature that the rule wants.
     #[error("no good signature of `{url}` by a key that `VerifyRelease` names: {problem}")]
@@ -157,6 +198,17 @@ fn list(differences: &[Mismatch]) -> String {
 }
 
 impl Error {
+    /// The refusal of a file that `promised_by` promises so.
+    #[must_use]
+    pub fn weak(promised_by: &str, path: &str, promise: &Promise) -> Self {
+        let sha1 = promise.sha1.map(|_| DigestKind::Sha1);
+        Self::WeakDigest {
+            promised_by: promised_by.to_owned(),
+            path: path.to_owned(),
+            digest: sha1.or(promise.md5.map(|_| DigestKind::Md5)),
+        }
+    }
+
     /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -166,12 +218,17 @@ impl Error {
             Self::Size { .. } | Self::TooLong { .. } | Self::Mismatch { .. } | Self::Unpack { .. } => {
                 ErrorKind::Mismatch
             }
+            Self::Keyring { source, .. } => source.kind(),
             Self::Signed { .. }
+            | Self::WeakDigest { .. }
             | Self::Untrusted { .. }
             | Self::Older { .. }
             | Self::Expired { .. }
             | Self::OtherSuite { .. } => ErrorKind::BadSignature,
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Client { .. }
+            | Self::Signals { .. }
+            | Self::Certificate { .. }
             | Self::Unreachable { .. }
             | Self::Transfer { .. }
             | Self::Method { .. }
@@ -184,6 +241,19 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Signed { source, .. } => return source.hint(),
+            Self::Keyring { .. } => {
+                "put the upstream's public key there, armored or not; a relative name is looked for in \
+                                     conf/, and no keyring is needed where `VerifyRelease` names a key that \
+                                     `aptrepo key import` took"
+                    .into()
+            }
+            Self::WeakDigest { digest, .. } => match digest {
+                Some(DigestKind::Sha1) => {
+                    "if the upstream has nothing better, `Tolerate: sha1` in the rule takes it".into()
+                }
+                Some(_) => "if the upstream has nothing better, `Tolerate: md5` in the rule takes it".into(),
+                None => "the upstream must give a digest; `VerifyRelease: blindtrust` would take all".into(),
+            },
             Self::Untrusted { problem, .. } if problem.contains("unknown key") => {
                 "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it".into()
             }
@@ -198,11 +268,24 @@ impl Error {
             Self::Mismatch { .. } | Self::Size { .. } => {
                 "an upstream that is just being changed can look like this: try again later".into()
             }
-            Self::Older { .. } | Self::OtherSuite { .. } => {
+            Self::Older { .. } => {
                 "if it is right all the same, remove the copy of its Release below lists/, which it is compared with"
                     .into()
             }
-            Self::Expired { .. } => "the upstream must be renewed by who signs it".into(),
+            Self::OtherSuite { .. } => {
+                "`Suite` names it as the upstream does; `Tolerate: othername` in the rule takes a Release of any name"
+                    .into()
+            }
+            Self::Certificate { .. } => {
+                "trusted are the authorities of the system (the package ca-certificates); a line \
+                 `Acquire::https::CaInfo=/FILE.pem` in the rule's `Config` names others instead"
+                    .into()
+            }
+            Self::Expired { .. } => {
+                "the upstream must be renewed by who signs it; if it never is, `Tolerate: expired` in the \
+                                     rule takes it"
+                    .into()
+            }
             _ => return None,
         })
     }
@@ -210,7 +293,7 @@ impl Error {
     /// Whether it is only that nobody could be reached, which says nothing about what the upstream holds.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Certificate { .. })
     }
 
     /// Whether the upstream answered that it has no such file.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::transfer::{Arrival, Wanted};
+use super::transfer::{Arrival, Known, Wanted};
 use super::{Error, Result};
 use crate::fsio::{self, AtPath};
 
@@ -30,8 +30,8 @@ pub(super) fn fetch(wanted: &Wanted) -> Result<Arrival> {
         match bring(wanted, url) {
             Ok(()) => {
                 return Ok(Arrival::New {
-                    url: url.clone(),
-                    etag: None,
+                    known: Known::nothing(url),
+                    is_resumed: false,
                 });
             }
             Err(error) => first_error = first_error.or(Some(error)),

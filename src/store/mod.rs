@@ -44,6 +44,7 @@ use objects::Objects;
 use tables::Tables;
 
 const FORMAT: &str = "1";
+const UPDATE_LOCK: &str = "update.lock";
 /// How long a command waits for another process's short look into the tables.
 const TABLES_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -95,6 +96,16 @@ impl Database {
             command: command.to_owned(),
             repairs: Mutex::default(),
         })
+    }
+
+    /// Takes the right to follow upstreams, which one process has at a time beside the one that writes, waiting for up to
+    /// `patience`. Makes the directory if need be.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process holds it, or the directory cannot be written.
+    pub fn lock_updates(&self, command: &str, patience: Duration) -> Result<Lock> {
+        fsio::create_dir_all(&self.directory)?;
+        Ok(Lock::take(&self.directory.join(UPDATE_LOCK), command, patience)?)
     }
 
     /// The state as it is now. Needs no lock, waits for nobody and writes nothing.
@@ -211,9 +222,12 @@ fn check_format(directory: &Path) -> Result<()> {
     }
 }
 
-/// Our own lock, the version on its way, and the lock file that reprepro leaves when it was killed.
+/// Our own locks, the version on its way, and the lock file that reprepro leaves when it was killed.
 fn is_there_before_version(name: &OsStr) -> bool {
-    name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+    name == "lock"
+        || name == UPDATE_LOCK
+        || name == "lockfile"
+        || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
 }
 
 /// The right to write, until it and all that was opened with it are dropped.

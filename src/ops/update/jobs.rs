@@ -111,6 +111,7 @@ impl<'a> Jobs<'a> {
         if let Some(upstream) = self.upstreams.get_mut(number) {
             // each rule that names the same upstream may ask for more
             upstream.ignore_release &= rule.ignore_release;
+            upstream.tolerated.retain(|word| rule.tolerated.contains(word));
             let wanted = rule.verify_release.clone();
             let more = wanted.filter(|condition| !upstream.conditions.contains(condition));
             upstream.conditions.extend(more);
@@ -132,6 +133,7 @@ impl<'a> Jobs<'a> {
             ignore_release: rule.ignore_release,
             ignore_hashes: rule.ignore_hashes.clone(),
             conditions: rule.verify_release.iter().cloned().collect(),
+            tolerated: rule.tolerated.clone(),
             settings,
         });
         number
