@@ -99,6 +99,8 @@ pub struct UpdateRule {
     pub get_in_release: bool,
     /// `IgnoreRelease`: whether neither is read, and nothing verified.
     pub ignore_release: bool,
+    /// `CheckValidUntil`: whether a Release whose `Valid-Until` has passed is refused.
+    pub check_valid_until: bool,
     /// `IgnoreHashes`: digests in Release that are not to be believed.
     pub ignore_hashes: Vec<DigestKind>,
     /// `Flat`: the upstream has no components; all goes into this one.

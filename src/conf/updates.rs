@@ -17,6 +17,7 @@ use crate::model::{Component, DigestKind};
 
 const FIELDS: &[&str] = &[
     "Architectures",
+    "CheckValidUntil",
     "Components",
     "Config",
     "DownloadListsAs",
@@ -58,6 +59,7 @@ struct Stated {
     verify_release: Option<VerifyRelease>,
     get_in_release: Option<bool>,
     ignore_release: Option<bool>,
+    check_valid_until: Option<bool>,
     ignore_hashes: Option<Vec<DigestKind>>,
     flat: Option<Component>,
     download_lists_as: Option<Vec<DownloadAs>>,
@@ -102,6 +104,7 @@ fn read_stanza(fields: &mut Fields<'_, '_>) -> Option<Stated> {
         verify_release: fields.read("VerifyRelease", verify::read),
         get_in_release: fields.flag("GetInRelease"),
         ignore_release: fields.flag("IgnoreRelease"),
+        check_valid_until: fields.flag("CheckValidUntil"),
         ignore_hashes: fields.list("IgnoreHashes", |word| {
             digest_kind(word).ok_or_else(|| Error::value(word, "checksum", "must be md5, sha1, sha256 or sha512"))
         }),
@@ -321,6 +324,7 @@ impl Stated {
             verify_release: self.verify_release.or(parent.verify_release),
             get_in_release: self.get_in_release.or(parent.get_in_release),
             ignore_release: self.ignore_release.or(parent.ignore_release),
+            check_valid_until: self.check_valid_until.or(parent.check_valid_until),
             ignore_hashes: self.ignore_hashes.or(parent.ignore_hashes),
             flat: self.flat.or(parent.flat),
             download_lists_as: self.download_lists_as.or(parent.download_lists_as),
@@ -346,6 +350,7 @@ impl Stated {
             verify_release: self.verify_release,
             get_in_release: self.get_in_release.unwrap_or(true),
             ignore_release: self.ignore_release.unwrap_or(false),
+            check_valid_until: self.check_valid_until.unwrap_or(true),
             ignore_hashes: self.ignore_hashes.unwrap_or_default(),
             flat: self.flat,
             download_lists_as: self.download_lists_as,

@@ -136,12 +136,13 @@ impl Trust<'_> {
             });
         }
         if let Some(date) = date.filter(|date| *date > self.now.saturating_add(CLOCK_TOLERANCE_SECONDS)) {
-            return Err(Error::Release {
+            return Err(Error::Future {
                 url: url(),
-                problem: format!("its date, {}, is in the future", format_date(date)),
+                date: format_date(date),
             });
         }
-        if let Some(until) = new.release.valid_until.filter(|until| *until < self.now) {
+        let valid_until = new.release.valid_until.filter(|_| upstream.check_valid_until);
+        if let Some(until) = valid_until.filter(|until| *until < self.now) {
             return Err(Error::Expired {
                 url: url(),
                 valid_until: format_date(until),

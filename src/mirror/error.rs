@@ -26,12 +26,14 @@ pub enum Error {
         problem: String,
     },
     /// The server refuses.
-    #[error("cannot get `{url}`: the server answers {status}")]
+    #[error("cannot get `{url}`: the server answers {status}{}", wait(*retry_after_seconds))]
     Status {
         /// What was asked for.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// After how many seconds the server wants to be asked again, where it says so.
+        retry_after_seconds: Option<u64>,
     },
     /// The transfer broke off or stalled.
     #[error("cannot get all of `{url}`: {problem}")]
@@ -108,6 +110,14 @@ pub enum Error {
         /// The date of the accepted one.
         accepted: String,
     },
+    /// Release is of a day to come.
+    #[error("`{url}` is of {date}, which is in the future")]
+    Future {
+        /// The file.
+        url: String,
+        /// Its date.
+        date: String,
+    },
     /// Release is no longer valid.
     #[error("`{url}` was valid until {valid_until} only")]
     Expired {
@@ -148,12 +158,55 @@ pub enum Error {
     },
 }
 
+fn wait(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| {
+        format!(" and wants to be asked again after {seconds} seconds")
+    })
+}
+
 fn list(differences: &[Mismatch]) -> String {
     differences
         .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+const TRY_LATER: &str = "an upstream that is just being changed can look like this: try again later";
+
+fn untrusted_hint(problem: &str) -> &'static str {
+    let hints = [
+        (
+            "by an unknown key",
+            "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it",
+        ),
+        (
+            "too weak",
+            "`VerifyRelease: KEY!`, with an exclamation mark, takes it all the same: it can be forged",
+        ),
+        (
+            "by a key that expired",
+            "`VerifyRelease: KEY!` takes it together with --ignore=expiredkey",
+        ),
+        (
+            "by a revoked key",
+            "`VerifyRelease: KEY!` takes it together with --ignore=revokedkey",
+        ),
+        (
+            ": expired on",
+            "`VerifyRelease: KEY!` takes it together with --ignore=expiredsignature",
+        ),
+        ("not made over this text", TRY_LATER),
+        (
+            "it has no signature",
+            "`VerifyRelease: blindtrust` takes what is not signed: anybody can change it",
+        ),
+    ];
+    let hint = hints.iter().find(|(words, _)| problem.contains(words));
+    hint.map_or(
+        "if the key is right, name it in `VerifyRelease`; `KEY+` also takes signatures by subkeys of KEY",
+        |(_, hint)| hint,
+    )
 }
 
 impl Error {
@@ -169,6 +222,7 @@ impl Error {
             Self::Signed { .. }
             | Self::Untrusted { .. }
             | Self::Older { .. }
+            | Self::Future { .. }
             | Self::Expired { .. }
             | Self::OtherSuite { .. } => ErrorKind::BadSignature,
             Self::Client { .. }
@@ -184,25 +238,23 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Signed { source, .. } => return source.hint(),
-            Self::Untrusted { problem, .. } if problem.contains("unknown key") => {
-                "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it".into()
-            }
-            Self::Untrusted { .. } => "`VerifyRelease: KEY+` also takes signatures by subkeys of KEY; `KEY!` takes a \
-                                       weak one, and with --ignore=expiredkey or --ignore=revokedkey such a key"
-                .into(),
+            Self::Untrusted { problem, .. } => untrusted_hint(problem).into(),
             Self::NotListed { .. } => {
                 "name the components and architectures that the upstream has in the rule's `Components`, \
                  `UDebComponents` and `Architectures`"
                     .into()
             }
-            Self::Mismatch { .. } | Self::Size { .. } => {
-                "an upstream that is just being changed can look like this: try again later".into()
-            }
+            Self::Mismatch { .. } | Self::Size { .. } => TRY_LATER.into(),
+            Self::Future { .. } => "a clock is wrong, the upstream's or the one of this machine".into(),
             Self::Older { .. } | Self::OtherSuite { .. } => {
                 "if it is right all the same, remove the copy of its Release below lists/, which it is compared with"
                     .into()
             }
-            Self::Expired { .. } => "the upstream must be renewed by who signs it".into(),
+            Self::Expired { .. } => {
+                "who signs the upstream must renew it; for one that nobody renews any more, say `CheckValidUntil: no` in \
+                 the rule"
+                    .into()
+            }
             _ => return None,
         })
     }

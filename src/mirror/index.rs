@@ -227,22 +227,9 @@ pub fn fetch_indexes(
         }
         places.push(copy.map(Ok));
     }
-    let wanted = missing
-        .iter()
-        .filter_map(|number| Some(chosen.get(*number)?.wanted(lists)))
-        .collect();
-    transfer.fetch_all(wanted, |at, arrival| {
-        let number = missing.get(at).copied();
-        let index = number.and_then(|number| chosen.get(number));
-        if let (Some(index), Some(place)) = (index, number.and_then(|number| places.get_mut(number))) {
-            *place = Some(arrival.and_then(|arrival| match arrival {
-                Arrival::New { url, .. } => index.take(lists, &url),
-                Arrival::NotModified => Err(Error::Client {
-                    problem: format!("no answer about `{}`", index.list_name),
-                }),
-            }));
-        }
-    });
+    // what an earlier run left of a file that is another by now is not resumed a second time
+    let again = fetch_round(transfer, (chosen, lists), &missing, &mut places);
+    fetch_round(transfer, (chosen, lists), &again, &mut places);
     let absent = |index: &ChosenIndex| Error::NoCopy {
         file: index.file(lists).display().to_string(),
     };
@@ -250,4 +237,37 @@ pub fn fetch_indexes(
     with_index
         .map(|(place, index)| place.unwrap_or_else(|| Err(absent(index))))
         .collect()
+}
+
+/// Gets the indexes of these numbers, and gives back those that came wrong, but may come right if all of them comes.
+fn fetch_round(
+    transfer: &mut Transfer,
+    (chosen, lists): (&[ChosenIndex], &Path),
+    numbers: &[usize],
+    places: &mut [Option<Result<IndexPlace>>],
+) -> Vec<usize> {
+    let mut again = Vec::new();
+    let wanted = numbers
+        .iter()
+        .filter_map(|number| Some(chosen.get(*number)?.wanted(lists)))
+        .collect();
+    transfer.fetch_all(wanted, |at, arrival| {
+        let number = numbers.get(at).copied().unwrap_or_default();
+        let (Some(index), Some(place)) = (chosen.get(number), places.get_mut(number)) else {
+            return;
+        };
+        let taken = match arrival {
+            Ok(Arrival::New { url, is_resumed, .. }) => {
+                let taken = index.take(lists, &url);
+                again.extend(Some(number).filter(|_| is_resumed && taken.is_err()));
+                taken
+            }
+            Ok(Arrival::NotModified) => Err(Error::Client {
+                problem: format!("no answer about `{}`", index.list_name),
+            }),
+            Err(error) => Err(error),
+        };
+        *place = Some(taken);
+    });
+    again
 }

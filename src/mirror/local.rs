@@ -32,6 +32,7 @@ pub(super) fn fetch(wanted: &Wanted) -> Result<Arrival> {
                 return Ok(Arrival::New {
                     url: url.clone(),
                     etag: None,
+                    is_resumed: false,
                 });
             }
             Err(error) => first_error = first_error.or(Some(error)),

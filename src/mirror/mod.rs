@@ -7,6 +7,7 @@ mod error;
 mod http;
 mod index;
 mod local;
+mod pace;
 mod release;
 mod transfer;
 mod unpack;

@@ -93,6 +93,8 @@ pub enum Arrival {
         url: String,
         /// Its `ETag`, for the next request.
         etag: Option<String>,
+        /// Whether its start is of an earlier request: if it is wrong, it may be right when it is fetched as a whole.
+        is_resumed: bool,
     },
     /// The copy that is here is what the server has.
     NotModified,

@@ -32,6 +32,8 @@ pub struct Upstream {
     pub get_in_release: bool,
     /// Whether Release is not looked at at all.
     pub ignore_release: bool,
+    /// Whether a Release whose `Valid-Until` has passed is refused.
+    pub check_valid_until: bool,
     /// Digests in Release that are not to be believed.
     pub ignore_hashes: Vec<DigestKind>,
     /// Whose signatures it must have: all of these.
@@ -149,7 +151,16 @@ pub fn fetch_releases(
         let set_signature = |work: &mut Work<'_>, arrival| work.signature = Some(arrival);
         get(transfer, &mut works, |work| work.wants_signature(), set_signature);
     }
-    works.into_iter().map(|work| work.judge(trust, download)).collect()
+    let judged = works.into_iter().map(|work| {
+        let parts = ["InRelease", "Release", "Release.gpg"].map(|file| work.part(file));
+        let judged = work.judge(trust, download);
+        // their size is not known, so what is left of them is of no use
+        for part in &parts {
+            fsio::remove_if_there(part)?;
+        }
+        judged
+    });
+    judged.collect()
 }
 
 fn get(
@@ -274,7 +285,7 @@ impl<'a> Work<'a> {
                 trust.check_fields(self.upstream, &copy.accepted, None)?;
                 Ok(Some(copy.accepted))
             }
-            (Some(Ok(Arrival::New { url, etag })), copy) => {
+            (Some(Ok(Arrival::New { url, etag, .. })), copy) => {
                 let (mut accepted, copy) = (self.verify_new(trust, &url)?, copy.map(|copy| copy.accepted));
                 if let Some(newer) = copy.as_ref().and_then(|copy| lagging(&accepted, copy)) {
                     trust.check_fields(self.upstream, &newer, None)?;

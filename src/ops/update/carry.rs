@@ -143,7 +143,8 @@ impl Run<'_> {
             }
         }
         self.summarize(&files);
-        if files.keep_rest()? {
+        // what a failed distribution got so far, in whole or in part, is there for the next run
+        if files.keep_rest()? && self.is_all_well() {
             fsio::remove_tree(&download::waiting_room(self.archive))?;
         }
         Ok(outcome)

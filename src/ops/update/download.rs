@@ -17,11 +17,8 @@ use super::super::archive::Archive;
 use super::super::session::{Session, describe, refuse_other_content};
 use super::super::{Error as OpsError, Result};
 use super::Error;
-use super::candidate::{Candidate, Part};
+use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
 use super::jobs::Jobs;
-
-/// The longest file of a package.
-const MAX_FILE_BYTES: u64 = 64 << 30;
 
 /// A file that is not in the pool.
 #[derive(Debug)]
@@ -33,6 +30,8 @@ struct Need {
     /// For a .deb: package, version and architecture that it must have.
     package: Option<[String; 3]>,
     codenames: BTreeSet<Codename>,
+    /// Whether it came wrong once already because of what an earlier request had left of it.
+    is_restarted: bool,
 }
 
 /// What came of the files.
@@ -116,7 +115,7 @@ impl Needs {
             };
             match known {
                 Some(content) => {
-                    refuse_difference(store, part, &content)?;
+                    refuse_difference(store, part, &content).map_err(|error| of_rule(jobs, candidate, error))?;
                     self.files.contents.insert(part.path.clone(), content);
                 }
                 None => self.miss(jobs, codename, candidate, part),
@@ -146,6 +145,7 @@ impl Needs {
             part: part.clone(),
             package,
             codenames: BTreeSet::from([codename.clone()]),
+            is_restarted: false,
         };
         self.missing.insert(part.path.clone(), need);
     }
@@ -186,6 +186,17 @@ impl Needs {
             needs = fetching.round(transfer, needs)?;
         }
         Ok(fetching.files)
+    }
+}
+
+fn of_rule(jobs: &Jobs<'_>, candidate: &Candidate, error: OpsError) -> OpsError {
+    match jobs.sources.get(candidate.offer) {
+        Some(source) => Error::Rule {
+            rule: source.rule.name.clone(),
+            source: Box::new(error),
+        }
+        .into(),
+        None => error,
     }
 }
 
@@ -247,8 +258,14 @@ impl Fetching<'_> {
             let Some(need) = needs.get_mut(at).and_then(Option::take) else {
                 return;
             };
+            let is_resumed = matches!(arrival, Ok(Arrival::New { is_resumed: true, .. }));
             match self.take_in(&need, arrival) {
                 Ok(()) => {}
+                // that is gone now, so the next one is a whole one
+                Err(refusal) if is_resumed && !need.is_restarted && refusal.url.is_some() => retried.push(Need {
+                    is_restarted: true,
+                    ..need
+                }),
                 Err(refusal) => match refusal.url.and_then(|url| after(&need.urls, &url)) {
                     Some(urls) => retried.push(Need { urls, ..need }),
                     None => self.fail(&need, refusal.error),
@@ -289,7 +306,7 @@ impl Fetching<'_> {
         let upstream = |source| {
             OpsError::from(Error::Upstream {
                 rule: need.rule.clone(),
-                source,
+                source: Arc::new(source),
             })
         };
         let url = match arrival {
@@ -314,6 +331,10 @@ impl Fetching<'_> {
                 url: url.clone(),
                 differences,
             })),
+            ingest::Error::Archive { source, .. } => {
+                let (rule, url) = (need.rule.clone(), url.clone());
+                refusal(Error::NoPackage { url, rule, source }.into())
+            }
             other => refusal(OpsError::from(other)),
         })?;
         if let Some(problem) = read.problem {
