@@ -301,7 +301,7 @@ const RELEASE_FAULTS: &[Fault] = &[
         "a Release whose time is over",
         |mirror| expired(mirror, ""),
         250,
-        &[INRELEASE, "was valid until Mon, 21 Sep 2020", "`CheckValidUntil: no`"],
+        &[INRELEASE, "was valid until Mon, 21 Sep 2020", "`Tolerate: expired`"],
     ),
     fault(
         "a Release of tomorrow",
@@ -316,7 +316,7 @@ const RELEASE_FAULTS: &[Fault] = &[
         "a Release of another distribution",
         |mirror| release_edited(mirror, "Suite: s\nCodename: s\n", "Suite: t\nCodename: t\n"),
         250,
-        &[INRELEASE, "is of another distribution", "below lists/"],
+        &[INRELEASE, "is of another distribution", "`Tolerate: othername`"],
     ),
     fault(
         "a Release that is missing",
@@ -969,7 +969,7 @@ const HARMLESS: &[(&str, Happens)] = &[
     }),
     (
         "a Release whose time is over, and the rule says that it does not matter",
-        |mirror| expired(mirror, "CheckValidUntil: no\n"),
+        |mirror| expired(mirror, "Tolerate: expired\n"),
     ),
     (
         "a Release that nobody signed, and the rule says that it does not matter",

@@ -1,7 +1,9 @@
 //! Why an upstream cannot be used.
 
-use crate::model::ErrorKind;
+use std::path::PathBuf;
+
 use crate::model::digest::Mismatch;
+use crate::model::{DigestKind, ErrorKind, Promise};
 use crate::{fsio, pgp};
 
 /// A step with an upstream failed.
@@ -17,6 +19,23 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {problem}")]
+    Signals {
+        /// Why.
+        problem: String,
+    },
+    /// A signal came before this was done.
+    #[error("interrupted by a signal")]
+    Interrupted,
+    /// The server is not who it says, or nobody known says so.
+    #[error("cannot trust the server of `{url}`: {problem}")]
+    Certificate {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with its certificate.
+        problem: String,
+    },
     /// The host cannot be reached.
     #[error("cannot reach `{url}`: {problem}")]
     Unreachable {
@@ -24,6 +43,16 @@ pub enum Error {
         url: String,
         /// Why.
         problem: String,
+    },
+    /// The server has failed so often that it is not asked any more.
+    #[error("did not ask for `{url}`: {count} files in a row failed at `{host}`")]
+    GivenUp {
+        /// What was wanted.
+        url: String,
+        /// The server.
+        host: String,
+        /// How many failed.
+        count: u32,
     },
     /// The server refuses.
     #[error("cannot get `{url}`: the server answers {status}{}", wait(*retry_after_seconds))]
@@ -83,6 +112,28 @@ pub enum Error {
         /// Why.
         #[source]
         source: pgp::Error,
+    },
+    /// A keyring file that the rule names cannot be used.
+    #[error("cannot use the keyring file `{}` that `VerifyRelease` names", path.display())]
+    Keyring {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<pgp::Error>,
+    },
+    /// A file is promised by a digest alone that can be forged, or by none.
+    #[error("{promised_by} promises `{path}` {} alone, which can be forged", match digest {
+        Some(digest) => format!("by {digest}"),
+        None => "by its size".into(),
+    })]
+    WeakDigest {
+        /// What promises it.
+        promised_by: String,
+        /// The file.
+        path: String,
+        /// The best of its digests.
+        digest: Option<DigestKind>,
     },
     /// No signature that the rule wants.
     #[error("no good signature of `{url}` by a key that `VerifyRelease` names: {problem}")]
@@ -210,6 +261,17 @@ fn untrusted_hint(problem: &str) -> &'static str {
 }
 
 impl Error {
+    /// The refusal of a file that `promised_by` promises so.
+    #[must_use]
+    pub fn weak(promised_by: &str, path: &str, promise: &Promise) -> Self {
+        let sha1 = promise.sha1.map(|_| DigestKind::Sha1);
+        Self::WeakDigest {
+            promised_by: promised_by.to_owned(),
+            path: path.to_owned(),
+            digest: sha1.or(promise.md5.map(|_| DigestKind::Md5)),
+        }
+    }
+
     /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -219,13 +281,19 @@ impl Error {
             Self::Size { .. } | Self::TooLong { .. } | Self::Mismatch { .. } | Self::Unpack { .. } => {
                 ErrorKind::Mismatch
             }
+            Self::Keyring { source, .. } => source.kind(),
             Self::Signed { .. }
+            | Self::WeakDigest { .. }
             | Self::Untrusted { .. }
             | Self::Older { .. }
             | Self::Future { .. }
             | Self::Expired { .. }
             | Self::OtherSuite { .. } => ErrorKind::BadSignature,
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Client { .. }
+            | Self::Signals { .. }
+            | Self::Certificate { .. }
+            | Self::GivenUp { .. }
             | Self::Unreachable { .. }
             | Self::Transfer { .. }
             | Self::Method { .. }
@@ -239,6 +307,19 @@ impl Error {
         Some(match self {
             Self::Signed { source, .. } => return source.hint(),
             Self::Untrusted { problem, .. } => untrusted_hint(problem).into(),
+            Self::Keyring { .. } => {
+                "put the upstream's public key there, armored or not; a relative name is looked for in \
+                                     conf/, and no keyring is needed where `VerifyRelease` names a key that \
+                                     `aptrepo key import` took"
+                    .into()
+            }
+            Self::WeakDigest { digest, .. } => match digest {
+                Some(DigestKind::Sha1) => {
+                    "if the upstream has nothing better, `Tolerate: sha1` in the rule takes it".into()
+                }
+                Some(_) => "if the upstream has nothing better, `Tolerate: md5` in the rule takes it".into(),
+                None => "the upstream must give a digest; `VerifyRelease: blindtrust` would take all".into(),
+            },
             Self::NotListed { .. } => {
                 "name the components and architectures that the upstream has in the rule's `Components`, \
                  `UDebComponents` and `Architectures`"
@@ -246,13 +327,22 @@ impl Error {
             }
             Self::Mismatch { .. } | Self::Size { .. } => TRY_LATER.into(),
             Self::Future { .. } => "a clock is wrong, the upstream's or the one of this machine".into(),
-            Self::Older { .. } | Self::OtherSuite { .. } => {
+            Self::Older { .. } => {
                 "if it is right all the same, remove the copy of its Release below lists/, which it is compared with"
                     .into()
             }
+            Self::OtherSuite { .. } => {
+                "`Suite` names it as the upstream does; `Tolerate: othername` in the rule takes a Release of any name"
+                    .into()
+            }
+            Self::Certificate { .. } => {
+                "trusted are the authorities of the system (the package ca-certificates); a line \
+                 `Acquire::https::CaInfo=/FILE.pem` in the rule's `Config` names others instead"
+                    .into()
+            }
             Self::Expired { .. } => {
-                "who signs the upstream must renew it; for one that nobody renews any more, say `CheckValidUntil: no` in \
-                 the rule"
+                "the upstream must be renewed by who signs it; if it never is, `Tolerate: expired` in the \
+                                     rule takes it"
                     .into()
             }
             _ => return None,
@@ -262,7 +352,17 @@ impl Error {
     /// Whether it is only that nobody could be reached, which says nothing about what the upstream holds.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Certificate { .. })
+    }
+
+    /// Whether the server may do better later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Transfer { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            _ => false,
+        }
     }
 
     /// Whether the upstream answered that it has no such file.

@@ -26,6 +26,13 @@ impl Pace {
         }
     }
 
+    /// Waits for what is not the server's doing.
+    pub async fn rests(&mut self, pause: impl Future<Output = ()>) {
+        let start = Instant::now();
+        pause.await;
+        self.since += start.elapsed();
+    }
+
     /// Notes what arrived.
     ///
     /// # Errors

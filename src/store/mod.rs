@@ -42,6 +42,7 @@ use objects::Objects;
 use tables::Tables;
 
 const FORMAT: &str = "1";
+const UPDATE_LOCK: &str = "update.lock";
 /// How long a command waits for another process's short look into the tables.
 const TABLES_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,6 +92,30 @@ impl Database {
             command: command.to_owned(),
             repairs: Mutex::default(),
         })
+    }
+
+    /// Takes the right to follow upstreams, which one process has at a time beside the one that writes, waiting for up to
+    /// `patience`. Makes the directory if need be.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process holds it, or the directory cannot be written.
+    pub fn lock_updates(&self, command: &str, patience: Duration) -> Result<Lock> {
+        fsio::create_dir_all(&self.directory)?;
+        Ok(Lock::take(&self.directory.join(UPDATE_LOCK), command, patience)?)
+    }
+
+    /// Keeps the paths in a .deb that is about to come into the pool. Needs no lock: a list whose .deb does not come is
+    /// collected, and one that is lost is read from the .deb again.
+    ///
+    /// # Errors
+    /// The list cannot be written.
+    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
+        let write = || records::write_file_list(&self.directory, deb, paths);
+        match write() {
+            // a writer that cleared up after a dead one took the temporary file for one of that
+            Err(Error::File(error)) if error.is_not_found() => write(),
+            written => written,
+        }
     }
 
     /// The state as it is now. Needs no lock, waits for nobody and writes nothing.
@@ -189,9 +214,12 @@ fn check_format(directory: &Path) -> Result<()> {
     }
 }
 
-/// Our own lock, the version on its way, and the lock file that reprepro leaves when it was killed.
+/// Our own locks, the version on its way, and the lock file that reprepro leaves when it was killed.
 fn is_there_before_version(name: &OsStr) -> bool {
-    name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+    name == "lock"
+        || name == UPDATE_LOCK
+        || name == "lockfile"
+        || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
 }
 
 /// The right to write, until it and all that was opened with it are dropped.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::ingest::ArchiveError;
 use crate::mirror;
-use crate::model::{ErrorKind, IndexId, PackageName, Version};
+use crate::model::{Codename, ErrorKind, IndexId, PackageName, Version};
+
+use super::progress::human_bytes;
 
 /// An update failed, for one distribution or for several.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +115,20 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
+    /// A signal came.
+    #[error("interrupted by a signal before all was done; not updated: {}", listed(codenames))]
+    Interrupted {
+        /// The distributions that are as they were, or may be.
+        codenames: Vec<String>,
+        /// How many files wait for the next run, and their bytes.
+        kept: (usize, u64),
+    },
+    /// Others change the distribution as fast as it is decided about.
+    #[error("`{codename}` was changed again and again while its update was decided")]
+    Unsettled {
+        /// The distribution.
+        codename: Codename,
+    },
     /// Distributions could not be updated, all for one reason.
     #[error("not updated: `{}`", codenames.join("`, `"))]
     Failed {
@@ -132,6 +148,11 @@ pub enum Error {
     },
 }
 
+fn listed(codenames: &[String]) -> String {
+    let quoted: Vec<String> = codenames.iter().map(|codename| format!("`{codename}`")).collect();
+    quoted.join(", ")
+}
+
 impl Error {
     /// The kind of this failure.
     #[must_use]
@@ -144,9 +165,12 @@ impl Error {
             Self::Failed { source, .. } => source.kind(),
             Self::SeveralFailed { kind, .. } => *kind,
             Self::NotBuilt { .. } => ErrorKind::Usage,
-            Self::Stanza { .. } | Self::Unexpected { .. } | Self::Hook { .. } | Self::ManyDeletes { .. } => {
-                ErrorKind::General
-            }
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
+            Self::Stanza { .. }
+            | Self::Unexpected { .. }
+            | Self::Hook { .. }
+            | Self::ManyDeletes { .. }
+            | Self::Unsettled { .. } => ErrorKind::General,
         }
     }
 
@@ -171,6 +195,16 @@ impl Error {
             ),
             Self::Stanza { .. } => Some("who keeps the upstream must mend its index; a `ListHook` can mend it here".into()),
             Self::Failed { source, .. } => source.hint(),
+            Self::Interrupted { kept: (0, _), .. } => None,
+            Self::Interrupted {
+                kept: (count, bytes), ..
+            } => Some(format!(
+                "{count} file{} of {} that arrived {} kept, whole or in part; the next `aptrepo update` goes on from there",
+                if *count == 1 { "" } else { "s" },
+                human_bytes(*bytes),
+                if *count == 1 { "is" } else { "are" },
+            )),
+            Self::Unsettled { .. } => Some("run it again when the archive is quieter".into()),
             Self::ManyDeletes { .. } => Some("if it is meant, use --noonlysmalldeletes".into()),
             _ => None,
         }

@@ -111,7 +111,7 @@ impl<'a> Jobs<'a> {
         if let Some(upstream) = self.upstreams.get_mut(number) {
             // each rule that names the same upstream may ask for more
             upstream.ignore_release &= rule.ignore_release;
-            upstream.check_valid_until |= rule.check_valid_until;
+            upstream.tolerated.retain(|word| rule.tolerated.contains(word));
             let wanted = rule.verify_release.clone();
             let more = wanted.filter(|condition| !upstream.conditions.contains(condition));
             upstream.conditions.extend(more);
@@ -131,9 +131,9 @@ impl<'a> Jobs<'a> {
             is_flat: rule.flat.is_some(),
             get_in_release: rule.get_in_release,
             ignore_release: rule.ignore_release,
-            check_valid_until: rule.check_valid_until,
             ignore_hashes: rule.ignore_hashes.clone(),
             conditions: rule.verify_release.iter().cloned().collect(),
+            tolerated: rule.tolerated.clone(),
             settings,
         });
         number

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::fsio;
-use crate::mirror::{self, Accepted, ChosenIndex, Tolerated, Transfer, Trust, WantedIndex};
+use crate::fsio::lock::Lock;
+use crate::mirror::{self, Accepted, ChosenIndex, Interrupt, Tolerated, Transfer, Trust, WantedIndex};
 use crate::model::Codename;
 use crate::pgp::{KeyHome, Keyring};
-use crate::store::Snapshot;
+use crate::store::{self, Snapshot};
 
 use super::super::archive::Archive;
 use super::super::session::Session;
@@ -19,9 +21,15 @@ use super::super::{Error as OpsError, Result, with_causes};
 use super::Error;
 use super::jobs::{self, Job, Jobs, Source, Step, Target};
 use super::seen::{self, Seen};
+use super::{download, progress};
+
+/// How long the archive's lock is waited for at least, as much was fetched for what it is needed for.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a signal may go unnoticed in that time.
+const SLICE: Duration = Duration::from_millis(500);
 
 /// What is to be decided for one distribution.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OpenJob {
     /// Its place in the jobs.
     pub job: usize,
@@ -29,7 +37,7 @@ pub(super) struct OpenJob {
 }
 
 /// One index of ours that is to be decided.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OpenTarget {
     /// Its place in the job.
     pub at: usize,
@@ -41,53 +49,106 @@ pub(super) struct OpenTarget {
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub archive: &'a Archive<'a>,
-    pub session: &'a Session<'a>,
+    pub interrupt: Interrupt,
     pub jobs: Jobs<'a>,
-    pub transfer: Transfer,
-    pub snapshot: Snapshot,
+    pub transfer: Transfer<'a>,
+    /// The archive's state when the run began.
+    snapshot: Snapshot,
+    /// No other run may touch `lists/` and what waits beside the pool.
+    _lock: Lock,
     failed: Vec<(Codename, Arc<OpsError>)>,
     /// The copies of the upstreams' indexes, by their place in the jobs' sources.
     pub lists: BTreeMap<usize, PathBuf>,
     /// What is to be decided, by distribution.
     pub open: Vec<OpenJob>,
+    /// The distributions that are up to date now.
+    pub done: BTreeSet<Codename>,
 }
 
 impl<'a> Run<'a> {
     /// Brings Release files and indexes in, for what has changed since the last run.
-    pub fn prepare(session: &'a Session<'a>, distributions: &[&'a Distribution]) -> Result<Self> {
-        let archive = session.archive;
-        let jobs = jobs::jobs(&archive.conf, distributions, &archive.settings.restriction);
+    ///
+    /// # Errors
+    /// Another update is running, an upstream is refused, or a signal came.
+    pub fn prepare(archive: &'a Archive<'a>, distributions: &[&'a Distribution]) -> Result<Self> {
+        let settings = &archive.settings;
+        let database = archive.database()?;
+        let lock = database.lock_updates(&settings.command_line, settings.options.lock_patience())?;
+        let interrupt = Interrupt::catch(settings.end_at_once).map_err(Error::from)?;
+        let jobs = jobs::jobs(&archive.conf, distributions, &settings.restriction);
         jobs.warnings
             .iter()
             .for_each(|warning| archive.reporter.warning(warning));
         fsio::create_dir_all(&archive.directories.list)?;
+        let reporter = archive.reporter;
+        let watcher = move |now: Option<&mirror::Progress>| reporter.progress(now.map(progress::line).as_deref());
         let mut run = Self {
             archive,
-            session,
             jobs,
-            transfer: Transfer::new().map_err(Error::from)?,
+            transfer: Transfer::new(interrupt.clone(), watcher).map_err(Error::from)?,
+            interrupt,
             snapshot: archive.snapshot()?,
+            _lock: lock,
             failed: Vec::new(),
             lists: BTreeMap::new(),
             open: Vec::new(),
+            done: BTreeSet::new(),
         };
         let releases = run.releases()?;
         let chosen = run.choose(&releases)?;
         run.open = run.changed_targets(&chosen);
+        run.done = run.without_news();
         run.indexes(&chosen)?;
         Ok(run)
+    }
+
+    /// The right to change the archive. It is waited for longer than other commands do.
+    pub fn session(&self) -> Result<Session<'a>> {
+        let patience = self.archive.settings.options.lock_patience().max(PATIENCE);
+        let start = Instant::now();
+        loop {
+            match Session::begin_within(self.archive, SLICE) {
+                Err(OpsError::Store(store::Error::Locked { .. })) if start.elapsed() < patience => {
+                    self.stop_if_told()?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Ends the run if a signal came and there is something left to do.
+    ///
+    /// # Errors
+    /// One came.
+    pub fn stop_if_told(&self) -> Result<()> {
+        if !self.interrupt.is_told() {
+            return Ok(());
+        }
+        let codenames = self.jobs.jobs.iter().map(|job| &job.distribution.codename);
+        let left = codenames.filter(|codename| !self.done.contains(codename));
+        let codenames: Vec<String> = left.map(ToString::to_string).collect();
+        if codenames.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Interrupted {
+            codenames,
+            kept: download::kept(self.archive),
+        }
+        .into())
     }
 
     fn downloads(&self) -> bool {
         self.archive.settings.options.lists_download != Some(false)
     }
 
-    pub fn is_all_well(&self) -> bool {
-        self.failed.is_empty()
-    }
-
     pub fn has_failed(&self, codename: &Codename) -> bool {
         self.failed.iter().any(|(failed, _)| failed == codename)
+    }
+
+    /// Why a distribution failed, if it did.
+    pub fn failure_of(&self, codename: &Codename) -> Option<Arc<OpsError>> {
+        let failed = self.failed.iter().find(|(failed, _)| failed == codename);
+        failed.map(|(_, error)| Arc::clone(error))
     }
 
     pub fn fail(&mut self, codename: &Codename, error: Arc<OpsError>) {
@@ -114,6 +175,7 @@ impl<'a> Run<'a> {
         };
         let (lists, downloads) = (&self.archive.directories.list, self.downloads());
         let results = mirror::fetch_releases(&mut self.transfer, &self.jobs.upstreams, lists, &trust, downloads);
+        self.stop_if_told()?;
         let mut releases = Vec::new();
         let mut is_refused = false;
         for (number, result) in results.into_iter().enumerate() {
@@ -257,6 +319,12 @@ impl<'a> Run<'a> {
         open
     }
 
+    fn without_news(&self) -> BTreeSet<Codename> {
+        let is_open = |number: usize| self.open.iter().any(|open| open.job == number);
+        let done = self.healthy_jobs().filter(|(number, _)| !is_open(*number));
+        done.map(|(_, job)| job.distribution.codename.clone()).collect()
+    }
+
     /// What an index of ours is made of; none if an upstream does not tell its state.
     fn input(&self, job: &Job<'_>, target: &Target, chosen: &BTreeMap<usize, ChosenIndex>) -> Option<String> {
         let mut parts = vec![format!("{:?}", job.distribution.limit)];
@@ -299,6 +367,7 @@ impl<'a> Run<'a> {
         self.archive.reporter.status("Getting indexes...");
         let (lists, downloads) = (&self.archive.directories.list, self.downloads());
         let places = mirror::fetch_indexes(&mut self.transfer, &wanted, lists, downloads);
+        self.stop_if_told()?;
         let mut is_refused = false;
         for (numbers, place) in users.into_iter().zip(places) {
             match place {
