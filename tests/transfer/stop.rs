@@ -135,7 +135,10 @@ fn a_commit_is_finished_and_a_second_signal_ends_at_once() -> TestResult {
         let seconds = if is_patient { 1 } else { 30 };
         mirror.env.script(
             "notify",
-            &format!("#!/bin/sh\ntouch {}\nexec sleep {seconds} >/dev/null 2>&1\n", mark.display()),
+            &format!(
+                "#!/bin/sh\ntouch {}\nexec sleep {seconds} >/dev/null 2>&1\n",
+                mark.display()
+            ),
         )?;
         mirror.publish(&[Deb::new("small", "1")])?;
         let child = start(&mirror)?;

@@ -33,6 +33,24 @@ fn openssl(directory: &Path, arguments: &str) -> TestResult {
     Ok(())
 }
 
+/// An authority, `ca.pem`, and a certificate of its for `localhost`.
+fn make_certificates(directory: &Path) -> TestResult {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(
+        directory,
+        &format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=Test-CA"),
+    )?;
+    openssl(
+        directory,
+        &format!("req {key} -keyout server.key -out server.csr -subj /CN=localhost"),
+    )?;
+    std::fs::write(directory.join("ext"), "subjectAltName=DNS:localhost\n")?;
+    openssl(
+        directory,
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 2 -extfile ext -out server.pem",
+    )
+}
+
 impl Nginx {
     /// Serves the mirror's site, if all that is needed is installed.
     fn start(mirror: &Mirror) -> TestResult<Option<Self>> {
@@ -41,20 +59,7 @@ impl Nginx {
         }
         let directory = mirror.env.root().join("tls");
         std::fs::create_dir_all(&directory)?;
-        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-        openssl(
-            &directory,
-            &format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=Test-CA"),
-        )?;
-        openssl(
-            &directory,
-            &format!("req {key} -keyout server.key -out server.csr -subj /CN=localhost"),
-        )?;
-        std::fs::write(directory.join("ext"), "subjectAltName=DNS:localhost\n")?;
-        openssl(
-            &directory,
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -days 2 -extfile ext -out server.pem",
-        )?;
+        make_certificates(&directory)?;
         let (https, http) = (free_port()?, free_port()?);
         let place = directory.display();
         let root = mirror.site.root().display();
