@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aptrepo::model::DigestKind;
 use support::mirror::{DATE, DAY, FIRST, Mirror, SECOND, fingerprint, second_night};
 use support::upstream::{BadServer, Misbehave, Upstream, hex};
 use support::{Compression, Deb, GnupgHome, TestResult};
@@ -150,6 +151,13 @@ fn dsa_signed(mirror: &mut Mirror, sign: &str) -> TestResult {
 fn expired(mirror: &mut Mirror, lines: &str) -> TestResult {
     mirror.rules(&format!("{TIMEOUT}{lines}"))?;
     mirror.upstream.fields = "Valid-Until: Mon, 21 Sep 2020 00:00:00 UTC\n".into();
+    mirror.second_night()
+}
+
+/// The second night, with digests of these kinds in Release and in Packages.
+fn digested(mirror: &mut Mirror, in_release: DigestKind, in_packages: DigestKind, lines: &str) -> TestResult {
+    mirror.rules(&format!("{TIMEOUT}{lines}"))?;
+    mirror.upstream.digests = (in_release, in_packages);
     mirror.second_night()
 }
 
@@ -352,6 +360,18 @@ const RELEASE_FAULTS: &[Fault] = &[
         &["malformed Release", INRELEASE, "twice and differently"],
     ),
     fault(
+        "a Release with digests that can be forged",
+        |mirror| digested(mirror, DigestKind::Md5, DigestKind::Sha256, ""),
+        250,
+        &[INRELEASE, "by MD5 alone", "`Tolerate: md5`"],
+    ),
+    fault(
+        "a keyring file that is not there",
+        |mirror| mirror.rules_for("upstream.gpg", TIMEOUT),
+        254,
+        &["$BASE/conf/upstream.gpg", "put the upstream's public key there"],
+    ),
+    fault(
         "an index that Release does not list",
         |mirror| mirror.rules(&format!("{TIMEOUT}Components: nonsense>main\n")),
         254,
@@ -501,6 +521,12 @@ const INDEX_FAULTS: &[Fault] = &[
         |mirror| edited(mirror, "SHA256:", "X-Sum:"),
         255,
         &["stanza of `hello`", "no digest"],
+    ),
+    fault(
+        "a package with a digest that can be forged",
+        |mirror| digested(mirror, DigestKind::Sha256, DigestKind::Sha1, ""),
+        250,
+        &["`pool/hello/hello_1.1_amd64.deb`", "by SHA1 alone", "`Tolerate: sha1`"],
     ),
     fault(
         "a package without a file",
@@ -858,7 +884,7 @@ fn an_upstream_that_is_wrong_changes_nothing_and_the_next_run_heals() -> TestRes
     let faults: Vec<&Fault> = all.into_iter().flatten().collect();
     let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..6 {
             scope.spawn(|| {
                 let Ok(Some(mut bench)) = Bench::new() else { return };
                 while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -967,6 +993,10 @@ const HARMLESS: &[(&str, Happens)] = &[
     ("a DSA key of 1024 bits, and the rule says `!`", |mirror| {
         dsa_signed(mirror, "!")
     }),
+    (
+        "digests that can be forged, and the rule says that it does not matter",
+        |mirror| digested(mirror, DigestKind::Md5, DigestKind::Sha1, "Tolerate: md5 sha1\n"),
+    ),
     (
         "a Release whose time is over, and the rule says that it does not matter",
         |mirror| expired(mirror, "Tolerate: expired\n"),
