@@ -258,21 +258,16 @@ fn check_length(wanted: &Wanted, url: &str, length: u64) -> Result<()> {
     Ok(())
 }
 
-/// What the next request can ask by. A time says less than an `ETag`: one that is nearly now is left out, as the file may
-/// change again within its second (RFC 9110, section 8.8.2.2).
+/// What the next request can ask by. A time that is nearly now is left out, as the file may change again within its
+/// second (RFC 9110, section 8.8.2.2).
 fn known(url: &str, headers: &HeaderMap) -> Known {
     let text = |name: HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         (value.len() <= 1000).then(|| value.to_owned())
     };
-    let seconds = |text: &str| {
-        jiff::fmt::rfc2822::parse(text)
-            .ok()
-            .map(|time| time.timestamp().as_second())
-    };
     let etag = text(ETAG);
-    let sent = text(DATE).and_then(|date| seconds(&date));
-    let modified = text(LAST_MODIFIED).filter(|modified| match (seconds(modified), sent) {
+    let sent = text(DATE).as_deref().and_then(unix_seconds);
+    let modified = text(LAST_MODIFIED).filter(|modified| match (unix_seconds(modified), sent) {
         (Some(modified), Some(sent)) => sent.saturating_sub(modified) >= SETTLED_SECONDS,
         _ => false,
     });
@@ -281,6 +276,12 @@ fn known(url: &str, headers: &HeaderMap) -> Known {
         modified: modified.filter(|_| etag.is_none()),
         etag,
     }
+}
+
+/// A date as HTTP has it, in Unix seconds.
+pub(super) fn unix_seconds(date: &str) -> Option<i64> {
+    let time = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(time.timestamp().as_second())
 }
 
 fn failure(url: &str, error: &reqwest::Error) -> Failure {

@@ -16,6 +16,8 @@ use super::{Error, Result, http, local};
 
 /// How many files are on their way at once.
 const IN_FLIGHT: usize = 8;
+/// How long it may take from the `Date` of a Release until its file is there.
+const MAKING_SECONDS: u64 = 3600;
 
 /// One file that is wanted.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +58,17 @@ impl Known {
             etag: None,
             modified: None,
         }
+    }
+
+    /// What of it tells a Release of this `Date` from the next one. `Last-Modified` does so where it is the time at
+    /// which the Release was made; where files are put there with any time, two may have the same.
+    #[must_use]
+    pub(super) fn for_release(self, date: Option<i64>) -> Option<Self> {
+        let modified = self.modified.as_deref().and_then(http::unix_seconds);
+        let is_of_then = modified
+            .zip(date)
+            .is_some_and(|(modified, date)| modified.abs_diff(date) <= MAKING_SECONDS);
+        (self.etag.is_some() || is_of_then).then_some(self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One distribution of an upstream archive, and its Release: fetched only if it is another than the copy that is here,
 //! which is kept below `lists/` under reprepro's names and verified anew each time.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::accept::{Accepted, Signed, Trust};
@@ -16,6 +17,8 @@ use crate::pgp::MAX_SIGNED_BYTES;
 
 /// A server may be behind another one of the same upstream by this much.
 const LAG_SECONDS: i64 = 86_400;
+/// How old a copy must be to be asked for by its time.
+const SETTLED_SECONDS: i64 = 3600;
 /// The longest Release.gpg.
 const MAX_SIGNATURE_BYTES: u64 = 1 << 20;
 
@@ -132,14 +135,14 @@ pub fn fetch_releases(
             transfer,
             &mut works,
             |work| work.wants_main(),
-            |work, arrival| work.main = Some(arrival),
+            |work, came| work.came(came),
         );
         works.iter_mut().for_each(Work::turn_to_other);
         get(
             transfer,
             &mut works,
             |work| work.wants_main(),
-            |work, arrival| work.main = Some(arrival),
+            |work, came| work.came(came),
         );
         works.iter_mut().for_each(Work::turn_back);
         let set_signature = |work: &mut Work<'_>, arrival| work.signature = Some(arrival);
@@ -215,12 +218,31 @@ impl<'a> Work<'a> {
             Signed::Detached(text, self.read_signature(&self.path("Release.gpg")))
         };
         let accepted = trust.verify(self.upstream, &path.display().to_string(), signed).ok()?;
-        let known = fsio::read_if_there(&self.path("etag"), 1 << 16).ok().flatten();
         Some(Copy {
             accepted,
             is_inline,
-            known: known.and_then(|json| serde_json::from_slice(&json).ok()),
+            known: self.known(trust.now),
         })
+    }
+
+    /// What the copy can be asked by. A time alone does not tell states apart that follow each other closely, as while
+    /// somebody works on the upstream: then it is fetched, and compared.
+    fn known(&self, now: i64) -> Option<Known> {
+        let path = self.path("etag");
+        let json = fsio::read_if_there(&path, 1 << 16).ok()??;
+        let known: Known = serde_json::from_slice(&json).ok()?;
+        let noted = std::fs::metadata(&path).ok()?.mtime();
+        (known.etag.is_some() || now.saturating_sub(noted) >= SETTLED_SECONDS).then_some(known)
+    }
+
+    /// Takes note of what came of asking for InRelease or Release. One that is, byte for byte, the copy is no news.
+    fn came(&mut self, arrival: Result<Arrival>) {
+        let copy = self.copy.as_ref().filter(|copy| copy.is_inline == self.is_inline);
+        let is_copy = matches!(arrival, Ok(Arrival::New { .. })) && copy.is_some() && {
+            let read = |path: &Path| fsio::read_limited(path, MAX_SIGNED_BYTES as u64).ok();
+            read(&self.part(self.main_file())) == read(&self.path(self.main_file()))
+        };
+        self.main = Some(if is_copy { Ok(Arrival::NotModified) } else { arrival });
     }
 
     fn read_signature(&self, path: &Path) -> Option<Vec<u8>> {
@@ -290,17 +312,17 @@ impl<'a> Work<'a> {
                 Ok(Some(copy.accepted))
             }
             (Some(Ok(Arrival::NotModified)), Some(copy)) => {
-                trust.check_fields(self.upstream, &copy.accepted, None)?;
+                trust.check_fields(self.upstream, &copy.accepted, Some(&copy.accepted))?;
                 Ok(Some(copy.accepted))
             }
             (Some(Ok(Arrival::New { known, .. })), copy) => {
                 let (accepted, copy) = (self.verify_new(trust, &known.url)?, copy.map(|copy| copy.accepted));
                 if let Some(newer) = copy.as_ref().and_then(|copy| lagging(&accepted, copy)) {
-                    trust.check_fields(self.upstream, &newer, None)?;
+                    trust.check_fields(self.upstream, &newer, Some(&newer))?;
                     return Ok(Some(newer));
                 }
                 let warning = trust.check_fields(self.upstream, &accepted, copy.as_ref())?;
-                self.keep(&known)?;
+                self.keep(known.for_release(accepted.release.date))?;
                 Ok(Some(Accepted { warning, ..accepted }))
             }
             (Some(Err(error)), _) => Err(error),
@@ -333,7 +355,7 @@ impl<'a> Work<'a> {
 
     /// Makes what was accepted the copy for the next run. A crash between two of these steps leaves no copy that
     /// verifies, or the old one: both do no harm.
-    fn keep(&self, known: &Known) -> Result<()> {
+    fn keep(&self, known: Option<Known>) -> Result<()> {
         fsio::remove_if_there(&self.path("etag"))?;
         let rename = |file: &str| {
             let to = self.path(file);
@@ -350,9 +372,7 @@ impl<'a> Work<'a> {
             rename("Release")?;
             fsio::remove_if_there(&self.path("InRelease"))?;
         }
-        if (known.etag.is_some() || known.modified.is_some())
-            && let Ok(json) = serde_json::to_vec(known)
-        {
+        if let Some(json) = known.and_then(|known| serde_json::to_vec(&known).ok()) {
             fsio::write_atomic(&self.path("etag"), &json)?;
         }
         Ok(())

@@ -238,9 +238,10 @@ impl<'a> Session<'a> {
         store.announce_files(&files, self.now)?;
         for new_file in &wanted {
             if let Some((digest, paths)) = &new_file.file_list {
-                self.guard.put_file_list(digest, paths)?;
+                self.guard.database().put_file_list(digest, paths)?;
             }
         }
+        self.guard.keep_file_lists()?;
         // two packages of one command may be made of the same file
         let mut placed = BTreeSet::new();
         for new_file in wanted {

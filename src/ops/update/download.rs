@@ -157,7 +157,7 @@ impl Needs {
         while !needs.is_empty() && !interrupt.is_told() {
             needs = fetching.round(transfer, needs)?;
         }
-        Ok(())
+        Ok(fetching.database.keep_file_lists()?)
     }
 }
 
