@@ -1039,6 +1039,24 @@ fn a_server_is_asked_again_after_the_time_that_it_names() -> TestResult {
     Ok(())
 }
 
+#[test]
+fn a_server_that_fails_again_and_again_is_not_asked_for_every_file() -> TestResult {
+    let Some(mirror) = Mirror::new()? else { return Ok(()) };
+    let many: Vec<Deb> = (0..90).map(|number| Deb::new(&format!("p{number}"), "1")).collect();
+    mirror.upstream.publish(&many, Some(&mirror.key))?;
+    mirror.server.misbehave(".deb", Misbehave::Status(503));
+    let output = mirror.update().exits(254);
+    assert!(output.stderr.contains("answers 503"), "{output}");
+    let requests = mirror.server.requests();
+    let debs = requests.iter().filter(|request| request.contains(".deb ")).count();
+    // twenty files, those on their way meanwhile, and each three times
+    assert!(debs <= 3 * 28, "{debs}");
+    mirror.server.behave();
+    let _ = mirror.update().ok();
+    assert_eq!(mirror.env.list("s").lines().count(), 90);
+    Ok(())
+}
+
 /// Three distributions: two that use the upstream, one by a rule of its own; and one that uses another upstream.
 fn with_two_upstreams() -> TestResult<Option<(Mirror, BadServer)>> {
     let Some(mirror) = Mirror::new()? else { return Ok(None) };
