@@ -8,6 +8,7 @@ pub mod blocks;
 mod dump;
 pub mod edit;
 mod error;
+mod file_lists;
 mod garbage;
 mod journal;
 mod keys;
@@ -37,6 +38,7 @@ pub use open::{PoolRecord, Reference, Store};
 pub use snapshot::Snapshot;
 pub use txn::{Commit, WriteTxn};
 
+use file_lists::FileLists;
 use journal::{Journal, Position, State};
 use objects::Objects;
 use tables::Tables;
@@ -51,6 +53,7 @@ pub struct Database {
     directory: PathBuf,
     objects: Objects,
     journal: Journal,
+    file_lists: FileLists,
 }
 
 impl Database {
@@ -64,6 +67,7 @@ impl Database {
             directory: directory.to_owned(),
             objects: Objects::at(directory),
             journal: Journal::at(directory),
+            file_lists: FileLists::at(directory),
         })
     }
 
@@ -133,7 +137,25 @@ impl Database {
     /// # Errors
     /// The list cannot be read.
     pub fn file_list(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-        records::read_file_list(&self.directory, deb)
+        self.file_lists.get(deb)
+    }
+
+    /// Adds the paths in a .deb. They are kept with [`Database::keep_file_lists`], or once one is asked for. Needs no
+    /// lock: a list whose .deb does not come into the pool is collected, and one that is lost is read from the .deb
+    /// again.
+    ///
+    /// # Errors
+    /// The list cannot be written.
+    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
+        self.file_lists.put(deb, paths)
+    }
+
+    /// Keeps the file lists that were put.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn keep_file_lists(&self) -> Result<()> {
+        self.file_lists.keep()
     }
 
     /// All files of the pool for a reader, sorted by path. Waits for a writer that has the tables open.
@@ -225,7 +247,7 @@ impl WriteGuard {
         let places = [
             directory.clone(),
             self.database.objects.directory().to_owned(),
-            records::file_lists(directory),
+            self.database.file_lists.directory().to_owned(),
             records::published_directory(directory),
         ];
         Ok(places
@@ -233,12 +255,12 @@ impl WriteGuard {
             .try_for_each(|place| fsio::remove_temporary_files(place))?)
     }
 
-    /// Keeps the paths in a .deb.
+    /// Keeps the file lists that were put, and tidies up among them.
     ///
     /// # Errors
-    /// The list cannot be written.
-    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
-        records::write_file_list(&self.database.directory, deb, paths)
+    /// They cannot be written.
+    pub fn keep_file_lists(&self) -> Result<()> {
+        self.database.file_lists.merge()
     }
 
     /// Keeps the publisher's own record of a distribution, durable at return, with all objects put before. `keeps` are
@@ -297,6 +319,7 @@ impl WriteGuard {
             directory,
             objects,
             journal,
+            ..
         } = &self.database;
         let tables = Tables::open(directory, lock)?;
         let reached = tables.position()?;

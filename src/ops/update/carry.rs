@@ -3,38 +3,37 @@
 
 use std::sync::Arc;
 
-use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
 use crate::fsio;
-use crate::model::{DigestKind, IndexId, PoolFile};
+use crate::model::{DigestKind, IndexId};
 
-use super::super::Result;
 use super::super::notify::Cause;
 use super::super::override_files::OverrideFiles;
-use super::super::plan::{Change, NewFile, Plan, PlanRow};
+use super::super::plan::{NewFile, Plan, PlanRow};
+use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Told};
-use super::Report;
+use super::super::{Error as OpsError, Result};
 use super::candidate::Candidate;
 use super::decide::Context;
 use super::download::{self, Files, Needs};
 use super::jobs::Job;
-use super::marks::Fate;
+use super::room;
 use super::run::{OpenTarget, Run};
 use super::seen::Seen;
 
 /// What was decided for one distribution.
 #[derive(Debug)]
-struct DecidedJob {
+pub(super) struct DecidedJob {
     /// Its place in the jobs.
-    job: usize,
-    targets: Vec<Decided>,
+    pub job: usize,
+    pub targets: Vec<Decided>,
 }
 
 /// The packages of one index that are not simply as they were.
 #[derive(Debug)]
-struct Decided {
-    index: IndexId,
-    fates: Vec<Fate<Candidate>>,
+pub(super) struct Decided {
+    pub index: IndexId,
+    pub fates: Vec<Fate<Candidate>>,
     /// What it was decided from; none if that cannot tell whether it is the same next time.
     input: Option<String>,
 }
@@ -42,7 +41,7 @@ struct Decided {
 impl Run<'_> {
     /// Stage 5: what becomes of the packages, and which files are needed for it. What is not in any plan is dropped
     /// unless `keeps_all`.
-    fn decide(&mut self, keeps_all: bool) -> Result<(Vec<DecidedJob>, Needs)> {
+    pub(super) fn decide(&mut self, keeps_all: bool) -> Result<(Vec<DecidedJob>, Needs)> {
         let mut all = Vec::new();
         let mut needs = Needs::default();
         let mut failures = Vec::new();
@@ -80,13 +79,14 @@ impl Run<'_> {
             snapshot: &self.snapshot,
             jobs: &self.jobs,
             lists: &self.lists,
+            restricted: &self.restricted,
         };
         let mut all = Vec::new();
         for OpenTarget { at, input } in open {
             let Some(target) = job.targets.get(at) else { continue };
             let mut fates = context.decide(job.distribution, target)?;
             if !keeps_all {
-                fates.retain(|fate| !fate.new.is_empty() || !fate.gone.is_empty());
+                fates.retain(Fate::is_change);
             }
             all.push(Decided {
                 index: target.index.clone(),
@@ -101,11 +101,27 @@ impl Run<'_> {
     pub fn report(&mut self) -> Result<Report> {
         let (decided, needs) = self.decide(true)?;
         let mut report = Report::default();
-        for decided in decided.iter().flat_map(|job| &job.targets) {
-            report.add(&decided.index, &decided.fates, &self.jobs, &needs);
+        let coming = |candidate: &Candidate| self.coming(candidate, &needs);
+        // reprepro tells of the last first
+        for decided in decided.iter().rev().flat_map(|job| job.targets.iter().rev()) {
+            report.add(&decided.index, &decided.fates, coming);
         }
         (report.files_to_fetch, report.bytes_to_fetch) = needs.total();
         Ok(report)
+    }
+
+    fn coming(&self, candidate: &Candidate, needs: &Needs) -> Coming {
+        let missing = needs.missing_of(candidate).into_iter();
+        Coming {
+            version: candidate.version.to_string(),
+            rule: self
+                .jobs
+                .origin(candidate.offer)
+                .map(|origin| origin.rule)
+                .unwrap_or_default(),
+            files: candidate.parts.iter().map(|part| part.path.to_string()).collect(),
+            files_needed: missing.map(ToString::to_string).collect(),
+        }
     }
 
     /// Stages 5 to 7: decides, fetches, and changes one distribution after another.
@@ -123,6 +139,10 @@ impl Run<'_> {
         });
         if self.archive.settings.dry_run {
             return Ok(self.dry_outcome(&decided));
+        }
+        if let Err(error) = room::check(self.archive, &needs) {
+            self.fail_all(&decided, &Arc::new(error));
+            return Ok(Outcome::default());
         }
         let mut files = needs.fetch(self.session, &mut self.transfer, with_sha512)?;
         for (codename, error) in std::mem::take(&mut files.failed) {
@@ -147,6 +167,15 @@ impl Run<'_> {
             fsio::remove_tree(&download::waiting_room(self.archive))?;
         }
         Ok(outcome)
+    }
+
+    fn fail_all(&mut self, decided: &[DecidedJob], error: &Arc<OpsError>) {
+        for DecidedJob { job, .. } in decided {
+            if let Some(job) = self.jobs.jobs.get(*job) {
+                let codename = job.distribution.codename.clone();
+                self.fail(&codename, Arc::clone(error));
+            }
+        }
     }
 
     fn dry_outcome(&self, decided: &[DecidedJob]) -> Outcome {
@@ -185,15 +214,20 @@ impl Run<'_> {
         let overrides = OverrideFiles::read(job.distribution)?;
         let mut plan = Plan::default();
         let mut wanted = Vec::new();
+        let mut origins = Vec::new();
         for Decided { index, fates, .. } in decided {
             for fate in fates {
-                plan_fate(
-                    &mut plan,
-                    (&index, fate),
-                    files,
-                    (&overrides, job.distribution),
-                    &mut wanted,
-                );
+                let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
+                let changed = replaced.map(Replacement::changes).unwrap_or_default();
+                let changes = fate.changes(&index, |candidate| {
+                    let pool_files = files.of(&candidate)?;
+                    wanted.extend(pool_files.iter().cloned());
+                    let listed = candidate.listed(pool_files, &changed, &job.distribution.digests);
+                    Some((listed, self.jobs.origin(candidate.offer)?))
+                });
+                let (changes, their): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+                plan.changes.extend(changes);
+                origins.extend(their);
             }
         }
         if plan.is_empty() {
@@ -219,9 +253,10 @@ impl Run<'_> {
         };
         let told = Told {
             cause,
+            origins,
             ..Told::default()
         };
-        Ok(self.session.carry_out(store, plan, &told)?.rows)
+        Ok(self.session.carry_out_part(store, plan, &told)?.rows)
     }
 
     /// One line for each rule that brought files.
@@ -233,36 +268,4 @@ impl Run<'_> {
                 .result(&format!("{rule}: {count} file{plural} fetched, {bytes} bytes"));
         }
     }
-}
-
-/// Adds the changes of one package to a plan, and the files that it needs to `wanted`.
-fn plan_fate(
-    plan: &mut Plan,
-    (index, fate): (&IndexId, Fate<Candidate>),
-    files: &Files,
-    (overrides, distribution): (&OverrideFiles, &Distribution),
-    wanted: &mut Vec<PoolFile>,
-) {
-    let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
-    let changed = replaced.map(Replacement::changes).unwrap_or_default();
-    let mut gone = fate.gone;
-    for candidate in &fate.new {
-        let Some(pool_files) = files.of(candidate) else {
-            continue;
-        };
-        wanted.extend(pool_files.iter().cloned());
-        let new = candidate.listed(pool_files, &changed, &distribution.digests);
-        // the first that comes replaces all that goes
-        let old = std::mem::take(&mut gone);
-        let index = index.clone();
-        plan.changes.push(if old.is_empty() {
-            Change::Add { index, new }
-        } else {
-            Change::Replace { index, new, old }
-        });
-    }
-    plan.changes.extend(gone.into_iter().map(|old| Change::Remove {
-        index: index.clone(),
-        old,
-    }));
 }

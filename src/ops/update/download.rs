@@ -2,7 +2,8 @@
 //! is hashed and read once, and waits beside the pool; what a run could not use is still there for the next one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempPath;
@@ -33,6 +34,15 @@ struct Need {
     /// For a .deb: package, version and architecture that it must have.
     package: Option<[String; 3]>,
     codenames: BTreeSet<Codename>,
+}
+
+impl Need {
+    /// Where it waits in the waiting room.
+    fn place(&self, room: &Path) -> PathBuf {
+        // two places can have the same content: each is a file of its own
+        let key = Sha256::of(format!("{} {:?}", self.part.path, self.part.promise).as_bytes());
+        room.join(key.to_string())
+    }
 }
 
 /// What came of the files.
@@ -162,6 +172,18 @@ impl Needs {
         (self.missing.len(), sizes.fold(0, u64::saturating_add))
     }
 
+    /// How many bytes the missing files take where blocks have `block_bytes`, less what is there of them already.
+    pub fn bytes_to_store(&self, archive: &Archive<'_>, block_bytes: u64) -> u64 {
+        let room = waiting_room(archive);
+        let left = self.missing.values().map(|need| {
+            let size = need.part.promise.size_bytes.unwrap_or(0);
+            let arrived = fs::metadata(need.place(&room)).map_or(0, |found| found.len());
+            let blocks = size.saturating_sub(arrived).div_ceil(block_bytes.max(1));
+            blocks.saturating_mul(block_bytes)
+        });
+        left.fold(0, u64::saturating_add)
+    }
+
     /// Gets the missing files.
     ///
     /// # Errors
@@ -262,11 +284,9 @@ impl Fetching<'_> {
     }
 
     fn wanted(&self, need: &Need) -> Wanted {
-        // two places can have the same content: each is a file of its own
-        let key = Sha256::of(format!("{} {:?}", need.part.path, need.part.promise).as_bytes());
         Wanted {
             urls: need.urls.clone(),
-            to: self.room.join(key.to_string()),
+            to: need.place(&self.room),
             size_bytes: need.part.promise.size_bytes,
             limit_bytes: MAX_FILE_BYTES,
             may_link: true,
@@ -363,7 +383,11 @@ impl Fetching<'_> {
         *bytes = bytes.saturating_add(file.content.size_bytes);
         // at once: the paths of a whole distribution would fill the memory
         if let Some(paths) = paths
-            && let Err(error) = self.session.guard.put_file_list(&file.content.digests.sha256, &paths)
+            && let Err(error) = self
+                .session
+                .guard
+                .database()
+                .put_file_list(&file.content.digests.sha256, &paths)
         {
             self.failure.get_or_insert(error.into());
         }

@@ -9,6 +9,8 @@ use crate::conf::{Conf, rename::Rename};
 use crate::mirror::{TransferSettings, Upstream};
 use crate::model::{Architecture, Component, IndexId, IndexKind, Restriction};
 
+use super::super::notify::Origin;
+
 /// An upstream's index as one rule reads it.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
@@ -196,6 +198,15 @@ impl<'a> Jobs<'a> {
         }
         self.sources.push(source);
         self.sources.len() - 1
+    }
+
+    /// Where the packages of a source come from, by its place.
+    pub fn origin(&self, source: usize) -> Option<Origin> {
+        let source = self.sources.get(source)?;
+        Some(Origin {
+            rule: source.rule.name.clone(),
+            from: self.upstreams.get(source.upstream)?.suite.clone(),
+        })
     }
 
     fn warn_of_unverified(&mut self, known: &BTreeMap<UpstreamKey, usize>) {

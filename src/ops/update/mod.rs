@@ -1,5 +1,5 @@
 //! `update`: brings distributions up to date with the upstreams that their `Update:` names; `checkupdate` and
-//! `dumpupdate` say what that would do.
+//! `dumpupdate` say what that would do, `predelete` makes room for it, `cleanlists` clears up behind it.
 //!
 //! In this order: Release files, indexes, a decision on every package, the files of new packages, and for each
 //! distribution its own commit and publishing. An upstream that cannot be reached fails the distributions that use it.
@@ -12,33 +12,50 @@ mod download;
 mod error;
 mod hook;
 mod jobs;
-mod marks;
-mod report;
-mod rewrite;
+mod lists;
+mod predelete;
+mod room;
 mod run;
 mod seen;
-mod select;
 
 use crate::conf::distribution::Distribution;
 
+use super::Result;
 use super::archive::Archive;
+use super::select::{self, Report};
 use super::session::{Outcome, Session};
-use super::{Error as OpsError, Result};
 
 pub use error::Error;
-pub use report::{Report, UpdateRow};
+pub use lists::clean_lists;
 
 /// Brings the named distributions, or all that have an `Update:`, up to date with their upstreams.
 ///
 /// # Errors
 /// Distributions could not be updated; the others were.
 pub fn update(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
-    let session = begin(archive)?;
+    let session = Session::begin(archive)?;
     let distributions = distributions(archive, names)?;
     let mut run = run::Run::prepare(&session, &distributions)?;
     let outcome = run.carry_out()?;
-    // what an earlier run could not publish is published even if nothing is new
-    session.finish()?;
+    if !archive.settings.dry_run {
+        // what an earlier run could not publish is published even if nothing is new
+        session.finish()?;
+    }
+    run.result(outcome)
+}
+
+/// Removes what [`update`] would replace or remove, and fetches nothing.
+///
+/// # Errors
+/// As those of [`update`].
+pub fn predelete(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
+    let session = Session::begin(archive)?;
+    let distributions = distributions(archive, names)?;
+    let mut run = run::Run::prepare(&session, &distributions)?;
+    let outcome = run.predelete()?;
+    if !archive.settings.dry_run {
+        session.finish()?;
+    }
     run.result(outcome)
 }
 
@@ -47,31 +64,20 @@ pub fn update(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
 /// # Errors
 /// An upstream cannot be used, or its indexes are malformed.
 pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<Report> {
-    let session = begin(archive)?;
+    let session = Session::begin(archive)?;
     let distributions = distributions(archive, names)?;
     let mut run = run::Run::prepare(&session, &distributions)?;
     let report = run.report()?;
     run.result(report)
 }
 
-fn begin<'a>(archive: &'a Archive<'a>) -> Result<Session<'a>> {
-    if !archive.settings.options.restrict.is_empty() {
-        return Err(Error::NotBuilt { option: "restrict" }.into());
-    }
-    Session::begin(archive)
-}
-
+/// The distributions with an `Update:` among these.
 fn distributions<'a>(archive: &'a Archive<'_>, names: &[String]) -> Result<Vec<&'a Distribution>> {
-    let mut distributions = archive.distributions(names)?;
-    if names.is_empty() {
-        distributions.retain(|distribution| !distribution.read_only);
-    }
-    if let Some(refused) = distributions.iter().find(|distribution| distribution.read_only) {
-        return Err(OpsError::ReadOnly {
-            codename: refused.codename.clone(),
-        });
-    }
-    archive.check_restriction(&distributions)?;
+    let mut distributions = select::distributions(archive, names)?;
     distributions.retain(|distribution| !distribution.update.is_empty());
+    if distributions.is_empty() {
+        let message = "Nothing to do, because none of the selected distributions has an Update: field.";
+        archive.reporter.note(message);
+    }
     Ok(distributions)
 }
