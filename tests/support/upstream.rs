@@ -256,7 +256,7 @@ fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<St
         if reader.read_line(&mut first)? == 0 {
             return Ok(());
         }
-        let path = first.split_whitespace().nth(1).unwrap_or("/").to_owned();
+        let path = decoded(first.split_whitespace().nth(1).unwrap_or("/"));
         let (mut etag, mut start) = (None, 0);
         loop {
             let mut line = String::new();
@@ -287,6 +287,18 @@ fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<St
             return Ok(());
         }
     }
+}
+
+/// A path without its `%7e` and the like.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        text.push(u8::from_str_radix(code, 16).map_or('%', char::from));
+        text.push_str(rest);
+    }
+    text
 }
 
 /// The fault for a path, if it is still to be shown.
