@@ -147,9 +147,9 @@ impl Trust<'_> {
             });
         }
         if let Some(date) = date.filter(|date| *date > self.now.saturating_add(CLOCK_TOLERANCE_SECONDS)) {
-            return Err(Error::Release {
+            return Err(Error::Future {
                 url: url(),
-                problem: format!("its date, {}, is in the future", format_date(date)),
+                date: format_date(date),
             });
         }
         let may_expire = upstream.tolerated.contains(&Toleration::Expired);

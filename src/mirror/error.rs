@@ -44,13 +44,25 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// The server has failed so often that it is not asked any more.
+    #[error("did not ask for `{url}`: {count} files in a row failed at `{host}`")]
+    GivenUp {
+        /// What was wanted.
+        url: String,
+        /// The server.
+        host: String,
+        /// How many failed.
+        count: u32,
+    },
     /// The server refuses.
-    #[error("cannot get `{url}`: the server answers {status}")]
+    #[error("cannot get `{url}`: the server answers {status}{}", wait(*retry_after_seconds))]
     Status {
         /// What was asked for.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// After how many seconds the server wants to be asked again, where it says so.
+        retry_after_seconds: Option<u64>,
     },
     /// The transfer broke off or stalled.
     #[error("cannot get all of `{url}`: {problem}")]
@@ -149,6 +161,14 @@ pub enum Error {
         /// The date of the accepted one.
         accepted: String,
     },
+    /// Release is of a day to come.
+    #[error("`{url}` is of {date}, which is in the future")]
+    Future {
+        /// The file.
+        url: String,
+        /// Its date.
+        date: String,
+    },
     /// Release is no longer valid.
     #[error("`{url}` was valid until {valid_until} only")]
     Expired {
@@ -189,12 +209,55 @@ pub enum Error {
     },
 }
 
+fn wait(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| {
+        format!(" and wants to be asked again after {seconds} seconds")
+    })
+}
+
 fn list(differences: &[Mismatch]) -> String {
     differences
         .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+const TRY_LATER: &str = "an upstream that is just being changed can look like this: try again later";
+
+fn untrusted_hint(problem: &str) -> &'static str {
+    let hints = [
+        (
+            "by an unknown key",
+            "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it",
+        ),
+        (
+            "too weak",
+            "`VerifyRelease: KEY!`, with an exclamation mark, takes it all the same: it can be forged",
+        ),
+        (
+            "by a key that expired",
+            "`VerifyRelease: KEY!` takes it together with --ignore=expiredkey",
+        ),
+        (
+            "by a revoked key",
+            "`VerifyRelease: KEY!` takes it together with --ignore=revokedkey",
+        ),
+        (
+            ": expired on",
+            "`VerifyRelease: KEY!` takes it together with --ignore=expiredsignature",
+        ),
+        ("not made over this text", TRY_LATER),
+        (
+            "it has no signature",
+            "`VerifyRelease: blindtrust` takes what is not signed: anybody can change it",
+        ),
+    ];
+    let hint = hints.iter().find(|(words, _)| problem.contains(words));
+    hint.map_or(
+        "if the key is right, name it in `VerifyRelease`; `KEY+` also takes signatures by subkeys of KEY",
+        |(_, hint)| hint,
+    )
 }
 
 impl Error {
@@ -223,12 +286,14 @@ impl Error {
             | Self::WeakDigest { .. }
             | Self::Untrusted { .. }
             | Self::Older { .. }
+            | Self::Future { .. }
             | Self::Expired { .. }
             | Self::OtherSuite { .. } => ErrorKind::BadSignature,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Client { .. }
             | Self::Signals { .. }
             | Self::Certificate { .. }
+            | Self::GivenUp { .. }
             | Self::Unreachable { .. }
             | Self::Transfer { .. }
             | Self::Method { .. }
@@ -241,6 +306,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Signed { source, .. } => return source.hint(),
+            Self::Untrusted { problem, .. } => untrusted_hint(problem).into(),
             Self::Keyring { .. } => {
                 "put the upstream's public key there, armored or not; a relative name is looked for in \
                                      conf/, and no keyring is needed where `VerifyRelease` names a key that \
@@ -254,20 +320,13 @@ impl Error {
                 Some(_) => "if the upstream has nothing better, `Tolerate: md5` in the rule takes it".into(),
                 None => "the upstream must give a digest; `VerifyRelease: blindtrust` would take all".into(),
             },
-            Self::Untrusted { problem, .. } if problem.contains("unknown key") => {
-                "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it".into()
-            }
-            Self::Untrusted { .. } => "`VerifyRelease: KEY+` also takes signatures by subkeys of KEY; `KEY!` takes a \
-                                       weak one, and with --ignore=expiredkey or --ignore=revokedkey such a key"
-                .into(),
             Self::NotListed { .. } => {
                 "name the components and architectures that the upstream has in the rule's `Components`, \
                  `UDebComponents` and `Architectures`"
                     .into()
             }
-            Self::Mismatch { .. } | Self::Size { .. } => {
-                "an upstream that is just being changed can look like this: try again later".into()
-            }
+            Self::Mismatch { .. } | Self::Size { .. } => TRY_LATER.into(),
+            Self::Future { .. } => "a clock is wrong, the upstream's or the one of this machine".into(),
             Self::Older { .. } => {
                 "if it is right all the same, remove the copy of its Release below lists/, which it is compared with"
                     .into()
@@ -294,6 +353,16 @@ impl Error {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Certificate { .. })
+    }
+
+    /// Whether the server may do better later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Transfer { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            _ => false,
+        }
     }
 
     /// Whether the upstream answered that it has no such file.

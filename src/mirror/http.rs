@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-    RANGE,
+    LOCATION, RANGE, RETRY_AFTER,
 };
 use reqwest::{Response, StatusCode};
 
 use super::client::Client;
+use super::pace::Pace;
 use super::progress::Gauge;
 use super::transfer::{Arrival, Known, Wanted};
 use super::{Error, Result};
@@ -19,6 +20,8 @@ use crate::fsio::{self, AtPath};
 
 /// How often all addresses of a file are tried, and the pauses between.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1)];
+/// The longest pause that a server can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A file that was changed so shortly before the server sent it may have changed once more within the same second.
 const SETTLED_SECONDS: i64 = 2;
 
@@ -27,11 +30,24 @@ struct Failure {
     error: Error,
     /// Whether the same request can succeed a little later.
     may_pass: bool,
+    /// The pause before that, where the server asks for one.
+    pause: Duration,
 }
 
 impl Failure {
     fn for_good(error: Error) -> Self {
-        Self { error, may_pass: false }
+        Self {
+            error,
+            may_pass: false,
+            pause: Duration::ZERO,
+        }
+    }
+
+    fn for_now(error: Error) -> Self {
+        Self {
+            may_pass: true,
+            ..Self::for_good(error)
+        }
     }
 }
 
@@ -45,18 +61,21 @@ impl From<fsio::Error> for Failure {
 pub(super) async fn fetch(client: &Client, wanted: &Wanted, gauge: &Gauge) -> Result<Arrival> {
     let mut left: Vec<&String> = wanted.urls.iter().collect();
     let mut first_error: Option<Error> = None;
+    let mut asked = Duration::ZERO;
     for pause in PAUSES {
         if left.is_empty() {
             break;
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.max(asked)).await;
+        asked = Duration::ZERO;
         let mut again = Vec::new();
         for url in left {
             match attempt((client, gauge), wanted, url).await {
                 Ok(arrival) => return Ok(arrival),
-                Err(Failure { error, may_pass }) => {
+                Err(Failure { error, may_pass, pause }) => {
                     if may_pass {
                         again.push(url);
+                        asked = asked.max(pause);
                     }
                     // that an upstream lacks by-hash, or a fallback, says less than what another address did
                     if first_error
@@ -109,22 +128,40 @@ async fn attempt(
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
             // what is here is not the start of what is there
             fsio::remove_if_there(&wanted.to)?;
-            Err(status_failure(url, status, true))
+            Err(status_failure(url, &response, true))
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            Err(status_failure(url, status, true))
+            Err(status_failure(url, &response, true))
         }
-        _ => Err(status_failure(url, status, status.is_server_error())),
+        _ if status.is_redirection() && status != StatusCode::NOT_MODIFIED => Err(Failure::for_good(Error::Transfer {
+            url: url.to_owned(),
+            problem: misdirection(&response),
+        })),
+        _ => Err(status_failure(url, &response, status.is_server_error())),
     }
 }
 
-fn status_failure(url: &str, status: StatusCode, may_pass: bool) -> Failure {
+/// Where a redirect leads to that is not followed.
+fn misdirection(response: &Response) -> String {
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    match location.and_then(|location| location.split_once(':')) {
+        Some((scheme, _)) => format!("it redirects to `{scheme}:`"),
+        None => "it redirects to nowhere".into(),
+    }
+}
+
+fn status_failure(url: &str, response: &Response, may_pass: bool) -> Failure {
+    let header = response.headers().get(RETRY_AFTER);
+    let retry_after_seconds = header.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let pause = Duration::from_secs(retry_after_seconds.unwrap_or(0));
     Failure {
         error: Error::Status {
             url: url.to_owned(),
-            status: status.as_u16(),
+            status: response.status().as_u16(),
+            retry_after_seconds,
         },
-        may_pass,
+        may_pass: may_pass && pause <= LONGEST_PAUSE,
+        pause,
     }
 }
 
@@ -160,6 +197,7 @@ async fn receive(
     }
     let mut file = open(&wanted.to, start)?;
     let mut length = start;
+    let mut pace = Pace::new(wanted.settings.stall_limit);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))? {
         length = length.saturating_add(chunk.len() as u64);
         let most = wanted.size_bytes.unwrap_or(wanted.limit_bytes).min(wanted.limit_bytes);
@@ -170,17 +208,18 @@ async fn receive(
         }
         file.write_all(&chunk).at("write", &wanted.to)?;
         gauge.add(chunk.len() as u64);
-        client.slow_down(chunk.len() as u64).await;
+        pace.arrived(chunk.len()).map_err(|problem| {
+            let url = url.to_owned();
+            Failure::for_now(Error::Transfer { url, problem })
+        })?;
+        pace.rests(client.slow_down(chunk.len() as u64)).await;
     }
     match wanted.size_bytes {
-        Some(expected) if expected != length => Err(Failure {
-            error: Error::Size {
-                url: url.to_owned(),
-                expected,
-                found: length,
-            },
-            may_pass: true,
-        }),
+        Some(expected) if expected != length => Err(Failure::for_now(Error::Size {
+            url: url.to_owned(),
+            expected,
+            found: length,
+        })),
         _ => Ok(Arrival::New {
             known,
             is_resumed: start > 0,
@@ -258,7 +297,7 @@ fn failure(url: &str, error: &reqwest::Error) -> Failure {
     } else {
         Error::Transfer { url, problem }
     };
-    Failure { error, may_pass: true }
+    Failure::for_now(error)
 }
 
 fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -9,6 +9,8 @@ mod http;
 mod index;
 mod interrupt;
 mod local;
+mod pace;
+mod patience;
 mod progress;
 mod release;
 mod settings;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::interrupt::Interrupt;
+use super::patience::Patience;
 use super::progress::{Meter, Progress, TICK};
 use super::settings::TransferSettings;
 use super::{Error, Result, http, local};
@@ -180,6 +181,7 @@ async fn fetch_remote(
     mut each: impl FnMut(usize, Result<Arrival>),
 ) {
     let mut remote = remote.into_iter();
+    let mut patience = Patience::default();
     let mut running = tokio::task::JoinSet::new();
     let mut numbers = HashMap::new();
     let mut ticks = tokio::time::interval(TICK);
@@ -188,9 +190,15 @@ async fn fetch_remote(
             && !interrupt.is_told()
             && let Some((number, client, wanted)) = remote.next()
         {
+            if let Some(error) = patience.is_over(&wanted) {
+                meter.end(number);
+                each(number, Err(error));
+                continue;
+            }
             let gauge = meter.begin(number, wanted.urls.first().map_or("", String::as_str));
+            let host = Patience::host(&wanted).to_owned();
             let task = running.spawn(async move { http::fetch(&client, &wanted, &gauge).await });
-            numbers.insert(task.id(), number);
+            numbers.insert(task.id(), (number, host));
         }
         let ended = tokio::select! {
             biased;
@@ -211,14 +219,16 @@ async fn fetch_remote(
                 (error.id(), Err(Error::Client { problem }))
             }
         };
-        if let Some(number) = numbers.remove(&id) {
+        if let Some((number, host)) = numbers.remove(&id) {
             meter.end(number);
+            patience.note(host, outcome.as_ref().err());
             each(number, outcome);
         }
     }
     // after a signal: nobody writes any more when this returns
     running.shutdown().await;
-    let rest = numbers.into_values().chain(remote.map(|(number, ..)| number));
+    let begun = numbers.into_values().map(|(number, _)| number);
+    let rest = begun.chain(remote.map(|(number, ..)| number));
     rest.for_each(|number| each(number, Err(Error::Interrupted)));
 }
 

@@ -148,7 +148,16 @@ pub fn fetch_releases(
         let set_signature = |work: &mut Work<'_>, arrival| work.signature = Some(arrival);
         get(transfer, &mut works, |work| work.wants_signature(), set_signature);
     }
-    works.into_iter().map(|work| work.judge(trust, download)).collect()
+    let judged = works.into_iter().map(|work| {
+        let parts = ["InRelease", "Release", "Release.gpg"].map(|file| work.part(file));
+        let judged = work.judge(trust, download);
+        // their size is not known, so what is left of them is of no use
+        for part in &parts {
+            fsio::remove_if_there(part)?;
+        }
+        judged
+    });
+    judged.collect()
 }
 
 fn get(

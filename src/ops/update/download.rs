@@ -19,13 +19,11 @@ use super::super::archive::Archive;
 use super::super::session::refuse_other_content;
 use super::super::{Error as OpsError, Result};
 use super::Error;
-use super::candidate::{Candidate, Part};
+use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
 use super::needs::{Need, Needs, in_pool, refuse_difference};
 
 /// For how long a file that arrived is kept though no run asks for it.
 const KEPT_SECONDS: i64 = 7 * 86_400;
-/// The longest file of a package.
-const MAX_FILE_BYTES: u64 = 64 << 30;
 
 /// What came of the files.
 #[derive(Debug, Default)]
@@ -227,7 +225,7 @@ impl Fetching<'_> {
         let upstream = |source| {
             OpsError::from(Error::Upstream {
                 rule: need.rule.clone(),
-                source,
+                source: Arc::new(source),
             })
         };
         let (url, is_resumed) = match arrival {
@@ -252,6 +250,10 @@ impl Fetching<'_> {
                 url: url.clone(),
                 differences,
             })),
+            ingest::Error::Archive { source, .. } => {
+                let (rule, url) = (need.rule.clone(), url.clone());
+                refusal(Error::NoPackage { url, rule, source }.into())
+            }
             other => refusal(OpsError::from(other)),
         })?;
         if let Some(problem) = read.problem {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ingest::ArchiveError;
 use crate::mirror;
 use crate::model::{Codename, ErrorKind, IndexId, PackageName, Version};
 
@@ -19,7 +20,7 @@ pub enum Error {
         rule: String,
         /// Why.
         #[source]
-        source: mirror::Error,
+        source: Arc<mirror::Error>,
     },
     /// A transfer cannot be started at all.
     #[error(transparent)]
@@ -57,6 +58,26 @@ pub enum Error {
         rule: String,
         /// How it differs.
         problem: String,
+    },
+    /// What came is no package.
+    #[error("update rule `{rule}` fails: `{url}` is no package that can be used")]
+    NoPackage {
+        /// Where it came from.
+        url: String,
+        /// The rule.
+        rule: String,
+        /// What is wrong with it.
+        #[source]
+        source: ArchiveError,
+    },
+    /// A rule wants what our archive cannot take.
+    #[error("update rule `{rule}` fails")]
+    Rule {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: Box<super::super::Error>,
     },
     /// Two upstreams, or two packages of one, want different files at one place.
     #[error("two packages want different files at `{path}`: rules `{first}` and `{second}`")]
@@ -108,14 +129,22 @@ pub enum Error {
         /// The distribution.
         codename: Codename,
     },
-    /// Distributions could not be updated; the first reason.
+    /// Distributions could not be updated, all for one reason.
     #[error("not updated: `{}`", codenames.join("`, `"))]
     Failed {
         /// The distributions.
         codenames: Vec<String>,
-        /// Why the first one was not; the others were told.
+        /// Why.
         #[source]
-        first: Arc<super::super::Error>,
+        source: Arc<super::super::Error>,
+    },
+    /// Distributions could not be updated for several reasons, each of which was told.
+    #[error("not updated: `{}`", codenames.join("`, `"))]
+    SeveralFailed {
+        /// The distributions.
+        codenames: Vec<String>,
+        /// The kind of the first failure.
+        kind: ErrorKind,
     },
 }
 
@@ -129,9 +158,12 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Upstream { source, .. } | Self::Transfer(source) => source.kind(),
-            Self::OtherPackage { .. } | Self::Contradiction { .. } => ErrorKind::Mismatch,
-            Self::Failed { first, .. } => first.kind(),
+            Self::Upstream { source, .. } => source.kind(),
+            Self::Transfer(source) => source.kind(),
+            Self::Rule { source, .. } => source.kind(),
+            Self::OtherPackage { .. } | Self::NoPackage { .. } | Self::Contradiction { .. } => ErrorKind::Mismatch,
+            Self::Failed { source, .. } => source.kind(),
+            Self::SeveralFailed { kind, .. } => *kind,
             Self::NotBuilt { .. } => ErrorKind::Usage,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
             Self::Stanza { .. }
@@ -146,8 +178,23 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Upstream { source, .. } | Self::Transfer(source) => source.hint(),
-            Self::Failed { first, .. } => first.hint(),
+            Self::Upstream { source, .. } => source.hint(),
+            Self::Transfer(source) => source.hint(),
+            Self::Rule { source, .. } => match source.as_ref() {
+                super::super::Error::OtherContent { references, .. } => Some(format!(
+                    "leave the package out by a filter of this rule, or remove the one that is there, which is needed \
+                     for {}",
+                    references.join(", ")
+                )),
+                other => other.hint(),
+            },
+            Self::OtherPackage { .. } | Self::NoPackage { .. } => Some(
+                "the upstream's own index promises this file: who keeps it must mend it; a filter can leave the package \
+                 out until then"
+                    .into(),
+            ),
+            Self::Stanza { .. } => Some("who keeps the upstream must mend its index; a `ListHook` can mend it here".into()),
+            Self::Failed { source, .. } => source.hint(),
             Self::Interrupted { kept: (0, _), .. } => None,
             Self::Interrupted {
                 kept: (count, bytes), ..

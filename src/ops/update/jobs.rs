@@ -220,16 +220,16 @@ impl<'a> Jobs<'a> {
         self.warnings.dedup();
     }
 
-    /// The rules that a distribution uses an upstream by.
-    pub fn rule_of(&self, upstream: usize, job: &Job<'_>) -> Option<&'a UpdateRule> {
+    /// The rule by which a distribution uses one of the sources that `is_meant` tells, by place and source.
+    pub fn rule_for(&self, job: &Job<'_>, is_meant: impl Fn(usize, &Source<'_>) -> bool) -> Option<&'a UpdateRule> {
         let steps = job.targets.iter().flat_map(|target| &target.steps);
         steps
             .filter_map(|step| match step {
-                Step::Offer(number) => self.sources.get(*number),
+                Step::Offer(number) => Some((*number, self.sources.get(*number)?)),
                 Step::Delete => None,
             })
-            .find(|source| source.upstream == upstream)
-            .map(|source| source.rule)
+            .find(|(number, source)| is_meant(*number, source))
+            .map(|(_, source)| source.rule)
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! In this order: Release files, indexes, a decision on every package, the files of new packages, and for each
 //! distribution its own commit and publishing. An upstream that cannot be reached fails the distributions that use it.
-//! One that answers with what cannot be trusted, or lacks what it lists, stops the run before anything has changed.
+//! One that answers with what cannot be trusted, or lacks what it lists, stops the run before anything has changed, or with
+//! `--keep-going` fails its distributions, too.
 //!
 //! A lock of its own keeps two updates apart. The archive's lock is taken for short moments: to look into the pool, and
 //! for each distribution to commit and publish, if what was decided from is still so; else that one is decided anew.

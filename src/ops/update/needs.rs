@@ -1,6 +1,7 @@
 //! Which files the new packages of a run need: those that the pool has, and those that must be fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::fsio;
 use crate::mirror;
@@ -62,7 +63,7 @@ impl Needs {
             };
             match known {
                 Some(content) => {
-                    refuse_difference(store, part, &content)?;
+                    refuse_difference(store, part, &content).map_err(|error| of_rule(jobs, candidate, error))?;
                     self.there.insert(part.path.clone(), content);
                 }
                 None => self.miss(jobs, codename, candidate, part)?,
@@ -81,6 +82,7 @@ impl Needs {
         let rule = source.rule.name.clone();
         if !upstream.relies_on(&part.promise) {
             let source = mirror::Error::weak(&format!("its `{}`", source.path), &part.from, &part.promise);
+            let source = Arc::new(source);
             return Err(Error::Upstream { rule, source }.into());
         }
         let package = candidate.architecture.as_ref().map(|architecture| {
@@ -118,6 +120,17 @@ impl Needs {
     pub fn without(mut self, files: &Files) -> Self {
         self.missing.retain(|path, _| !files.has(path));
         self
+    }
+}
+
+fn of_rule(jobs: &Jobs<'_>, candidate: &Candidate, error: OpsError) -> OpsError {
+    match jobs.sources.get(candidate.offer) {
+        Some(source) => Error::Rule {
+            rule: source.rule.name.clone(),
+            source: Box::new(error),
+        }
+        .into(),
+        None => error,
     }
 }
 

@@ -19,7 +19,7 @@ use super::super::archive::Archive;
 use super::super::session::Session;
 use super::super::{Error as OpsError, Result, with_causes};
 use super::Error;
-use super::jobs::{self, Job, Jobs, Step, Target};
+use super::jobs::{self, Job, Jobs, Source, Step, Target};
 use super::seen::{self, Seen};
 use super::{download, progress};
 
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         let results = mirror::fetch_releases(&mut self.transfer, &self.jobs.upstreams, lists, &trust, downloads);
         self.stop_if_told()?;
         let mut releases = Vec::new();
-        let mut failures = Vec::new();
+        let mut is_refused = false;
         for (number, result) in results.into_iter().enumerate() {
             releases.push(match result {
                 Ok(accepted) => {
@@ -188,12 +188,13 @@ impl<'a> Run<'a> {
                     accepted
                 }
                 Err(error) => {
-                    failures.push((number, error));
+                    is_refused |= !error.is_unreachable();
+                    self.blame(error, |_, source| source.upstream == number);
                     None
                 }
             });
         }
-        self.upstreams_failed(failures)?;
+        self.stop_if_refused(is_refused)?;
         Ok(releases)
     }
 
@@ -209,39 +210,40 @@ impl<'a> Run<'a> {
         Ok(KeyHome::open(&self.archive.directories.gnupg)?.keyring()?)
     }
 
-    /// Fails the distributions that use these upstreams, or the run, if an upstream answered wrongly.
-    fn upstreams_failed(&mut self, failures: Vec<(usize, mirror::Error)>) -> Result<()> {
-        let mut is_refused = false;
-        for (upstream, error) in failures {
-            is_refused |= !error.is_unreachable();
-            let users = self.jobs.jobs.iter();
-            let users: Vec<(Codename, String)> = users
-                .filter_map(|job| Some((job, self.jobs.rule_of(upstream, job)?)))
-                .map(|(job, rule)| (job.distribution.codename.clone(), rule.name.clone()))
-                .collect();
-            let Some((_, rule)) = users.first() else { continue };
-            let rule = rule.clone();
-            let error = Arc::new(OpsError::from(Error::Upstream { rule, source: error }));
-            for (codename, _) in users {
-                self.fail(&codename, Arc::clone(&error));
-            }
+    /// Fails the distributions that use what failed, each of which is told by its own rule.
+    fn blame(&mut self, error: mirror::Error, is_used: impl Fn(usize, &Source<'_>) -> bool) {
+        let users = self.jobs.jobs.iter();
+        let users: Vec<(Codename, String)> = users
+            .filter_map(|job| Some((job, self.jobs.rule_for(job, &is_used)?)))
+            .map(|(job, rule)| (job.distribution.codename.clone(), rule.name.clone()))
+            .collect();
+        let error = Arc::new(error);
+        let mut by_rule: BTreeMap<String, Arc<OpsError>> = BTreeMap::new();
+        for (codename, rule) in users {
+            let failure = by_rule.entry(rule.clone()).or_insert_with(|| {
+                let source = Arc::clone(&error);
+                Arc::new(Error::Upstream { rule, source }.into())
+            });
+            let failure = Arc::clone(failure);
+            self.fail(&codename, failure);
         }
-        if is_refused { self.stop() } else { Ok(()) }
     }
 
-    /// Ends the run with nothing changed.
-    fn stop(&mut self) -> Result<()> {
-        let mut untouched: Vec<&str> = self
-            .jobs
-            .jobs
-            .iter()
-            .map(|job| job.distribution.codename.as_str())
+    /// Ends the run with nothing changed if an upstream is refused, unless that is to fail its distributions only.
+    fn stop_if_refused(&mut self, is_refused: bool) -> Result<()> {
+        if !is_refused || self.archive.settings.options.keep_going == Some(true) {
+            return Ok(());
+        }
+        let names = self.jobs.jobs.iter().map(|job| &job.distribution.codename);
+        let untouched: Vec<&str> = names
+            .filter(|codename| !self.has_failed(codename))
+            .map(Codename::as_str)
             .collect();
-        untouched.retain(|codename| !self.failed.iter().any(|(failed, _)| failed.as_str() == *codename));
         if !untouched.is_empty() {
             self.archive.reporter.note(&format!(
-                "Nothing was changed, as an upstream is refused; `aptrepo update {}` updates what does not use it.",
-                untouched.join(" ")
+                "Nothing was changed, as an upstream is refused; with --keep-going the distributions that do not use \
+                 it are updated all the same: `{}`",
+                untouched.join("`, `")
             ));
         }
         self.result(())
@@ -250,7 +252,7 @@ impl<'a> Run<'a> {
     /// Stage 2: which file is fetched for each upstream index that a healthy distribution uses.
     fn choose(&mut self, releases: &[Option<Accepted>]) -> Result<BTreeMap<usize, ChosenIndex>> {
         let mut chosen = BTreeMap::new();
-        let mut failures = Vec::new();
+        let mut is_refused = false;
         for number in self.used_sources() {
             let Some(source) = self.jobs.sources.get(number) else {
                 continue;
@@ -267,10 +269,13 @@ impl<'a> Run<'a> {
             };
             match wanted.choose() {
                 Ok(index) => drop(chosen.insert(number, index)),
-                Err(error) => failures.push((source.upstream, error)),
+                Err(error) => {
+                    is_refused = true;
+                    self.blame(error, |at, _| at == number);
+                }
             }
         }
-        self.upstreams_failed(failures)?;
+        self.stop_if_refused(is_refused)?;
         Ok(chosen)
     }
 
@@ -363,37 +368,41 @@ impl<'a> Run<'a> {
         let (lists, downloads) = (&self.archive.directories.list, self.downloads());
         let places = mirror::fetch_indexes(&mut self.transfer, &wanted, lists, downloads);
         self.stop_if_told()?;
-        let mut failures = Vec::new();
+        let mut is_refused = false;
         for (numbers, place) in users.into_iter().zip(places) {
             match place {
                 Ok(place) => self
                     .lists
                     .extend(numbers.into_iter().map(|number| (number, place.file.clone()))),
                 Err(error) => {
-                    let source = numbers.first().and_then(|number| self.jobs.sources.get(*number));
-                    failures.extend(source.map(|source| (source.upstream, error)));
+                    is_refused |= !error.is_unreachable();
+                    self.blame(error, |at, _| numbers.contains(&at));
                 }
             }
         }
-        self.upstreams_failed(failures)
+        self.stop_if_refused(is_refused)
     }
 
-    /// What came of the run: `value`, unless a distribution failed.
+    /// What came of the run: `value`, unless a distribution failed. Where they failed for several reasons, each is told
+    /// in a line of its own.
     pub fn result<T>(&mut self, value: T) -> Result<T> {
-        let mut failed = std::mem::take(&mut self.failed).into_iter();
-        let Some((codename, first)) = failed.next() else {
+        let failed = std::mem::take(&mut self.failed);
+        let Some((_, source)) = failed.first() else {
             return Ok(value);
         };
-        let mut codenames = vec![codename.to_string()];
-        for (codename, error) in failed {
-            if !Arc::ptr_eq(&error, &first) {
-                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                self.archive
-                    .reporter
-                    .note(&format!("{codename}: {}{hint}", with_causes(&*error)));
-            }
-            codenames.push(codename.to_string());
+        let codenames = failed.iter().map(|(codename, _)| codename.to_string()).collect();
+        if failed.iter().all(|(_, error)| Arc::ptr_eq(error, source)) {
+            let source = Arc::clone(source);
+            return Err(Error::Failed { codenames, source }.into());
         }
-        Err(Error::Failed { codenames, first }.into())
+        for (codename, error) in &failed {
+            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let cause = with_causes(&**error);
+            self.archive
+                .reporter
+                .warning(&format!("`{codename}` not updated: {cause}{hint}"));
+        }
+        let kind = source.kind();
+        Err(Error::SeveralFailed { codenames, kind }.into())
     }
 }
