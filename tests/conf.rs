@@ -375,8 +375,11 @@ fn the_files_that_are_named_are_checked_on_demand() {
         &format!("{SMALLEST}Uploaders: up\nDebOverride: over\nLog: l\n mailer\nUpdate: a\n"),
     )
     .unwrap();
-    conf.put("updates", "Name: a\nMethod: file:/d\nFilterList: hold list\n")
-        .unwrap();
+    conf.put(
+        "updates",
+        "Name: a\nMethod: file:/d\nFilterList: hold list\nVerifyRelease: key.asc\n",
+    )
+    .unwrap();
     let mut directories = Directories::below(Path::new("/srv/apt"));
     directories.conf = conf.directory.path().into();
     let read = conf.read().unwrap();
@@ -390,12 +393,11 @@ fn the_files_that_are_named_are_checked_on_demand() {
         conf.put(name, text).unwrap();
     }
     let warnings = read.check_files(&directories).unwrap();
-    assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0].to_string().ends_with("mailer` of `x` is not there"),
-        "{}",
-        warnings[0]
-    );
+    let ends = ["mailer` of `x` is not there", "key.asc` of rule `a` is not there"];
+    assert_eq!(warnings.len(), ends.len());
+    for (warning, end) in warnings.iter().zip(ends) {
+        assert!(warning.to_string().ends_with(end), "{warning}");
+    }
 }
 
 proptest! {

@@ -117,6 +117,9 @@ pub(super) fn check_files(conf: &Conf, directories: &Directories) -> (Vec<Error>
             .filter_map(|program| check_program(distribution, program))
             .collect()));
     }
+    for rule in &conf.update_rules {
+        note(Ok(missing_keyrings(rule)));
+    }
     let updates = conf.update_rules.iter().map(|rule| &rule.filters);
     let pulls = conf.pull_rules.iter().map(|rule| &rule.filters);
     for filters in updates.chain(pulls) {
@@ -125,6 +128,15 @@ pub(super) fn check_files(conf: &Conf, directories: &Directories) -> (Vec<Error>
         }
     }
     (errors, warnings)
+}
+
+fn missing_keyrings(rule: &UpdateRule) -> Vec<Warning> {
+    let missing = rule.keyring_files().filter(|path| !path.is_file());
+    let warning = |path: &Path| Warning {
+        place: Some(rule.place.clone()),
+        text: format!("keyring file `{}` of rule `{}` is not there", path.display(), rule.name),
+    };
+    missing.map(warning).collect()
 }
 
 fn check_program(distribution: &Distribution, program: &Path) -> Option<Warning> {

@@ -243,13 +243,13 @@ impl<'a> Run<'a> {
         mut job: DecidedJob<'a>,
         files: &mut Files,
     ) -> std::result::Result<Vec<PlanRow>, Arc<OpsError>> {
-        if job.changes_nothing() {
-            // what others did meanwhile is looked at in the next run, as this is what is noted
-            self.note_seen(&job, &job.snapshot)?;
-            return Ok(Vec::new());
-        }
         let codename = job.distribution.codename.clone();
         for _ in 0..ROUNDS {
+            if job.changes_nothing() {
+                // what others did meanwhile is looked at in the next run, as this is what is noted
+                self.note_seen(&job, &job.snapshot)?;
+                return Ok(Vec::new());
+            }
             let session = self.session()?;
             let store = session.open()?;
             if job.is_current(&session.before) && self.is_complete(&store, &job, files)? {
