@@ -12,7 +12,7 @@ use super::super::override_files::OverrideFiles;
 use super::super::plan::{NewFile, Plan, PlanRow};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Told};
-use super::super::{Error as OpsError, Result};
+use super::super::{Error as OpsError, Result, archiving};
 use super::candidate::Candidate;
 use super::decide::Context;
 use super::download::{self, Files, Needs};
@@ -247,6 +247,8 @@ impl Run<'_> {
         let places: Vec<_> = new.iter().map(|new| new.file.clone()).collect();
         download::refuse_strangers(self.archive, &store, &places)?;
         plan.new_files = new;
+        let archived = archiving::pushed_out(&self.archive.conf, &store.snapshot()?, &plan.changes)?;
+        plan.changes.extend(archived);
         let cause = Cause {
             command: self.archive.settings.command.clone(),
             ..Cause::default()
