@@ -7,6 +7,7 @@ mod support;
 use std::fmt::Write;
 use std::path::Path;
 
+use aptrepo::ops::update::human_bytes;
 use support::{Deb, Dice, Output, Source, TestEnv, TestResult, Tool, have_tools, state};
 
 /// reprepro and the program under test, in archives of the same configuration.
@@ -295,7 +296,7 @@ fn run_nights(seed: u64) -> TestResult {
 #[test]
 fn pulls_go_as_in_reprepro() -> TestResult {
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let (first, count) = (number("PULL_SEED").unwrap_or(1), number("PULL_SEEDS").unwrap_or(4));
+    let (first, count) = (number("PULL_SEED").unwrap_or(1), number("PULL_SEEDS").unwrap_or(3));
     (first..first + count).try_for_each(run_nights)
 }
 
@@ -569,12 +570,12 @@ fn what_update_would_do_is_told_as_by_reprepro() -> TestResult {
     let ours = &mirrors.pair.ours;
     if !ours.tool().is_reprepro {
         let output = run(ours, "checkupdate m").ok();
-        let size = |deb: Deb| deb.bytes().map(|bytes| bytes.len());
+        let size = |deb: Deb| deb.bytes().map(|bytes| bytes.len() as u64);
         let bytes = size(Deb::new("hello", "1.1"))? + size(Deb::new("new", "1"))?;
         assert!(
             output
                 .stderr
-                .ends_with(&format!("To be fetched: 2 files, {bytes} bytes\n")),
+                .ends_with(&format!("To be fetched: 2 files, {}\n", human_bytes(bytes))),
             "{output}"
         );
     }

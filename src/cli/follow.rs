@@ -43,9 +43,10 @@ fn told(archive: &Archive<'_>, report: &Report, is_dump: bool, json: bool) -> Re
         let (count, bytes) = (report.files_to_fetch, report.bytes_to_fetch);
         if count > 0 {
             let plural = if count == 1 { "" } else { "s" };
-            archive
-                .reporter
-                .note(&format!("To be fetched: {count} file{plural}, {bytes} bytes"));
+            archive.reporter.note(&format!(
+                "To be fetched: {count} file{plural}, {}",
+                update::human_bytes(bytes)
+            ));
         }
     }
     Ok(Done::something_if(!report.rows.is_empty()))

@@ -3,11 +3,17 @@
 //! promises. Knows nothing of the archive's own state.
 
 mod accept;
+mod client;
 mod error;
 mod http;
 mod index;
+mod interrupt;
 mod local;
+mod pace;
+mod patience;
+mod progress;
 mod release;
+mod settings;
 mod transfer;
 mod unpack;
 mod upstream;
@@ -15,8 +21,11 @@ mod upstream;
 pub use accept::{Accepted, Tolerated, Trust};
 pub use error::Error;
 pub use index::{ChosenIndex, IndexPlace, WantedIndex, fetch_indexes};
+pub use interrupt::Interrupt;
+pub use progress::Progress;
 pub use release::UpstreamRelease;
-pub use transfer::{Arrival, Transfer, TransferSettings, Wanted};
+pub use settings::TransferSettings;
+pub use transfer::{Arrival, Known, Transfer, Wanted};
 pub use upstream::{Upstream, fetch_releases};
 
 /// The result of a step with an upstream.

@@ -10,6 +10,7 @@ use crate::model::{PoolFile, Sha256};
 
 use super::blocks::RootId;
 use super::error::{Error, Result};
+use super::file_lists::FileLists;
 use super::journal::Position;
 use super::open::{PoolRecord, Store};
 use super::records;
@@ -48,9 +49,7 @@ impl Store {
         })?;
         let rows = self.tables().pool_rows()?;
         let debs = rows.into_iter().map(|(_, content)| content.digests.sha256).collect();
-        sweep(&records::file_lists(self.directory()), old, &debs, |_| {
-            collected.file_lists += 1;
-        })?;
+        collected.file_lists = FileLists::at(self.directory()).sweep(old, &debs)?;
         Ok(collected)
     }
 
@@ -100,7 +99,8 @@ impl Store {
     }
 }
 
-fn files_in(directory: &Path) -> Result<Vec<DirEntry>> {
+/// What is in a directory that may be missing.
+pub(super) fn files_in(directory: &Path) -> Result<Vec<DirEntry>> {
     match fs::read_dir(directory)
         .and_then(Iterator::collect)
         .at("read the directory", directory)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::distribution::Distribution;
 use crate::fsio;
+use crate::mirror::{self, Interrupt};
 use crate::model::{PackageArchitecture, stanza};
 use crate::store::Snapshot;
 
@@ -12,8 +13,8 @@ use super::super::Result;
 use super::super::archive::Archive;
 use super::super::select::{Fate, Marks, Restricted, Selector, Verdict, refuse_many_deletes};
 use super::candidate::{Candidate, Glance, Offered, or_fault};
-use super::hook;
 use super::jobs::{Jobs, Source, Step, Target};
+use super::{Error, hook};
 
 /// The longest index that is read.
 const MAX_INDEX_BYTES: u64 = 2 << 30;
@@ -21,6 +22,7 @@ const MAX_INDEX_BYTES: u64 = 2 << 30;
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub archive: &'a Archive<'a>,
+    pub interrupt: &'a Interrupt,
     pub snapshot: &'a Snapshot,
     pub jobs: &'a Jobs<'a>,
     /// The copies of the upstreams' indexes, by their place in [`Jobs::sources`].
@@ -65,11 +67,14 @@ impl Context<'_> {
         let rule = source.rule;
         let selector = Selector::read(&rule.name, &rule.filters, self.restricted)?
             .omitting_extra_sources(rule.omit_extra_source_only);
-        let list = hook::run(self.archive, rule, list, &target.index)?;
+        let list = hook::run(self.archive, self.interrupt, (rule, list), &target.index)?;
         let bytes = fsio::read_limited(&list, MAX_INDEX_BYTES)?;
         let package_type = target.index.kind.package_type();
         let mut of_other_architectures = 0_usize;
         for text in stanza::split_stanzas(&bytes) {
+            if self.interrupt.is_told() {
+                return Err(Error::Transfer(mirror::Error::Interrupted).into());
+            }
             let glance = or_fault(Glance::at(text, package_type), &rule.name, &list, text)?;
             if !fits(source, glance.architecture.as_deref()) {
                 of_other_architectures += 1;

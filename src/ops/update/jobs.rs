@@ -113,6 +113,7 @@ impl<'a> Jobs<'a> {
         if let Some(upstream) = self.upstreams.get_mut(number) {
             // each rule that names the same upstream may ask for more
             upstream.ignore_release &= rule.ignore_release;
+            upstream.tolerated.retain(|word| rule.tolerated.contains(word));
             let wanted = rule.verify_release.clone();
             let more = wanted.filter(|condition| !upstream.conditions.contains(condition));
             upstream.conditions.extend(more);
@@ -134,6 +135,7 @@ impl<'a> Jobs<'a> {
             ignore_release: rule.ignore_release,
             ignore_hashes: rule.ignore_hashes.clone(),
             conditions: rule.verify_release.iter().cloned().collect(),
+            tolerated: rule.tolerated.clone(),
             settings,
         });
         number
@@ -229,16 +231,16 @@ impl<'a> Jobs<'a> {
         self.warnings.dedup();
     }
 
-    /// The rules that a distribution uses an upstream by.
-    pub fn rule_of(&self, upstream: usize, job: &Job<'_>) -> Option<&'a UpdateRule> {
+    /// The rule by which a distribution uses one of the sources that `is_meant` tells, by place and source.
+    pub fn rule_for(&self, job: &Job<'_>, is_meant: impl Fn(usize, &Source<'_>) -> bool) -> Option<&'a UpdateRule> {
         let steps = job.targets.iter().flat_map(|target| &target.steps);
         steps
             .filter_map(|step| match step {
-                Step::Offer(number) => self.sources.get(*number),
+                Step::Offer(number) => Some((*number, self.sources.get(*number)?)),
                 Step::Delete => None,
             })
-            .find(|source| source.upstream == upstream)
-            .map(|source| source.rule)
+            .find(|(number, source)| is_meant(*number, source))
+            .map(|(_, source)| source.rule)
     }
 }
 

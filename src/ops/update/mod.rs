@@ -3,7 +3,11 @@
 //!
 //! In this order: Release files, indexes, a decision on every package, the files of new packages, and for each
 //! distribution its own commit and publishing. An upstream that cannot be reached fails the distributions that use it.
-//! One that answers with what cannot be trusted, or lacks what it lists, stops the run before anything has changed.
+//! One that answers with what cannot be trusted, or lacks what it lists, stops the run before anything has changed, or with
+//! `--keep-going` fails its distributions, too.
+//!
+//! A lock of its own keeps two updates apart. The archive's lock is taken for short moments: to look into the pool, and
+//! for each distribution to commit and publish, if what was decided from is still so; else that one is decided anew.
 
 mod candidate;
 mod carry;
@@ -13,7 +17,9 @@ mod error;
 mod hook;
 mod jobs;
 mod lists;
+mod needs;
 mod predelete;
+mod progress;
 mod room;
 mod run;
 mod seen;
@@ -23,24 +29,19 @@ use crate::conf::distribution::Distribution;
 use super::Result;
 use super::archive::Archive;
 use super::select::{self, Report};
-use super::session::{Outcome, Session};
+use super::session::Outcome;
 
 pub use error::Error;
 pub use lists::clean_lists;
+pub use progress::human_bytes;
 
 /// Brings the named distributions, or all that have an `Update:`, up to date with their upstreams.
 ///
 /// # Errors
-/// Distributions could not be updated; the others were.
+/// Distributions could not be updated, or a signal came; the others were.
 pub fn update(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
-    let session = Session::begin(archive)?;
-    let distributions = distributions(archive, names)?;
-    let mut run = run::Run::prepare(&session, &distributions)?;
+    let mut run = begin(archive, names)?;
     let outcome = run.carry_out()?;
-    if !archive.settings.dry_run {
-        // what an earlier run could not publish is published even if nothing is new
-        session.finish()?;
-    }
     run.result(outcome)
 }
 
@@ -49,26 +50,23 @@ pub fn update(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
 /// # Errors
 /// As those of [`update`].
 pub fn predelete(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
-    let session = Session::begin(archive)?;
-    let distributions = distributions(archive, names)?;
-    let mut run = run::Run::prepare(&session, &distributions)?;
+    let mut run = begin(archive, names)?;
     let outcome = run.predelete()?;
-    if !archive.settings.dry_run {
-        session.finish()?;
-    }
     run.result(outcome)
 }
 
 /// What [`update`] would do.
 ///
 /// # Errors
-/// An upstream cannot be used, or its indexes are malformed.
+/// An upstream cannot be used, its indexes are malformed, or a signal came.
 pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<Report> {
-    let session = Session::begin(archive)?;
-    let distributions = distributions(archive, names)?;
-    let mut run = run::Run::prepare(&session, &distributions)?;
+    let mut run = begin(archive, names)?;
     let report = run.report()?;
     run.result(report)
+}
+
+fn begin<'a>(archive: &'a Archive<'a>, names: &[String]) -> Result<run::Run<'a>> {
+    run::Run::prepare(archive, &distributions(archive, names)?)
 }
 
 /// The distributions with an `Update:` among these.

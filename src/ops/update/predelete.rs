@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use crate::model::Codename;
-
 use super::super::Result;
 use super::super::notify::Cause;
 use super::super::plan::{Change, Plan, PlanRow};
@@ -12,32 +10,44 @@ use super::super::session::{Outcome, Told};
 use super::carry::DecidedJob;
 use super::run::Run;
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Removes what would go, from one distribution after another.
     pub fn predelete(&mut self) -> Result<Outcome> {
-        let (decided, _) = self.decide(false)?;
         let mut outcome = Outcome::default();
-        for DecidedJob { job, targets } in decided {
-            let mut plan = Plan::default();
-            for target in targets {
-                let gone = target.fates.into_iter().flat_map(|fate| fate.gone);
-                plan.changes.extend(gone.map(|old| Change::Remove {
-                    index: target.index.clone(),
-                    old,
-                }));
-            }
-            let Some(job) = self.jobs.jobs.get(job) else { continue };
+        for job in self.decide_all(false)? {
+            self.stop_if_told()?;
             let codename = job.distribution.codename.clone();
-            match self.remove(&codename, plan) {
-                Ok(rows) => outcome.rows.extend(rows),
+            match self.remove_what_goes(job) {
+                Ok(rows) => {
+                    outcome.rows.extend(rows);
+                    self.done.insert(codename);
+                }
                 Err(error) => self.fail(&codename, Arc::new(error)),
             }
+        }
+        if !self.archive.settings.dry_run {
+            self.finish()?;
         }
         Ok(outcome)
     }
 
-    fn remove(&self, codename: &Codename, plan: Plan) -> Result<Vec<PlanRow>> {
-        if plan.is_empty() || self.has_failed(codename) {
+    fn remove_what_goes(&self, job: DecidedJob<'a>) -> Result<Vec<PlanRow>> {
+        let session = self.session()?;
+        let job = if job.is_current(&session.before) {
+            job
+        } else {
+            // nobody changes it any more
+            self.decide((job.distribution, job.open), false)?
+        };
+        let mut plan = Plan::default();
+        for target in job.targets {
+            let gone = target.fates.into_iter().flat_map(|fate| fate.gone);
+            plan.changes.extend(gone.map(|old| Change::Remove {
+                index: target.index.clone(),
+                old,
+            }));
+        }
+        if plan.is_empty() {
             return Ok(Vec::new());
         }
         let told = Told {
@@ -47,7 +57,7 @@ impl Run<'_> {
             },
             ..Told::default()
         };
-        let store = self.session.open()?;
-        Ok(self.session.carry_out_part(store, plan, &told)?.rows)
+        let store = session.open()?;
+        Ok(session.carry_out(store, plan, &told)?.rows)
     }
 }

@@ -8,7 +8,7 @@ use crate::fsio;
 use super::super::Result;
 use super::super::archive::Archive;
 use super::Error;
-use super::download::Needs;
+use super::needs::Needs;
 
 /// Refuses a run whose files do not fit.
 ///
