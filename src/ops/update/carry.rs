@@ -358,7 +358,7 @@ impl<'a> Run<'a> {
             origins,
             ..Told::default()
         };
-        let rows = session.carry_out(store, plan, &told)?.rows;
+        let rows = session.carry_out_part(store, plan, &told)?.rows;
         self.note_seen(&job, &self.archive.snapshot()?)?;
         Ok(rows)
     }

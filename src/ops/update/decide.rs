@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::conf::distribution::Distribution;
 use crate::fsio;
 use crate::mirror::{self, Interrupt};
-use crate::model::{PackageArchitecture, stanza};
+use crate::model::{IndexId, IndexKind, PackageArchitecture, stanza};
 use crate::store::Snapshot;
 
 use super::super::Result;
@@ -76,7 +76,7 @@ impl Context<'_> {
                 return Err(Error::Transfer(mirror::Error::Interrupted).into());
             }
             let glance = or_fault(Glance::at(text, package_type), &rule.name, &list, text)?;
-            if !fits(source, glance.architecture.as_deref()) {
+            if !fits(&target.index, glance.architecture.as_deref()) {
                 of_other_architectures += 1;
                 continue;
             }
@@ -100,15 +100,16 @@ impl Context<'_> {
     }
 }
 
-/// Whether a package belongs into what the rule reads the index for.
-fn fits(source: &Source<'_>, architecture: Option<&str>) -> bool {
-    match (&source.architecture, architecture) {
-        (None, _) => true,
-        (Some(wanted), Some(word)) => match word.parse() {
+/// Whether a package of this architecture belongs into an index of ours. The one that an index is renamed to counts, as
+/// in reprepro: with `amd64>i386` an i386 index gets no amd64 packages.
+fn fits(index: &IndexId, architecture: Option<&str>) -> bool {
+    match (&index.kind, architecture) {
+        (IndexKind::Source, _) => true,
+        (IndexKind::Deb(wanted) | IndexKind::Udeb(wanted), Some(word)) => match word.parse() {
             Ok(PackageArchitecture::All) => true,
             Ok(PackageArchitecture::Only(only)) => only == *wanted,
             Err(_) => false,
         },
-        (Some(_), None) => false,
+        (IndexKind::Deb(_) | IndexKind::Udeb(_), None) => false,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use tempfile::TempPath;
 use crate::fsio::{self, AtPath};
 use crate::ingest::{self, Intake, SpooledFile};
 use crate::mirror::{self, Arrival, Interrupt, Transfer, Wanted};
-use crate::model::{ArchivePath, Codename, FileDigests, PoolFile, Sha256};
+use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
@@ -126,28 +126,7 @@ pub(super) fn clear_up(archive: &Archive<'_>) -> Result<()> {
     Ok(())
 }
 
-impl Need {
-    /// Where it waits in the waiting room.
-    fn place(&self, room: &Path) -> PathBuf {
-        // two places can have the same content: each is a file of its own
-        let key = Sha256::of(format!("{} {:?}", self.part.path, self.part.promise).as_bytes());
-        room.join(key.to_string())
-    }
-}
-
 impl Needs {
-    /// How many bytes the missing files take where blocks have `block_bytes`, less what is there of them already.
-    pub fn bytes_to_store(&self, archive: &Archive<'_>, block_bytes: u64) -> u64 {
-        let room = waiting_room(archive);
-        let left = self.missing.values().map(|need| {
-            let size = need.part.promise.size_bytes.unwrap_or(0);
-            let arrived = std::fs::metadata(need.place(&room)).map_or(0, |found| found.len());
-            let blocks = size.saturating_sub(arrived).div_ceil(block_bytes.max(1));
-            blocks.saturating_mul(block_bytes)
-        });
-        left.fold(0, u64::saturating_add)
-    }
-
     /// Gets the missing files, as far as no signal comes, and adds them to `files`.
     ///
     /// # Errors

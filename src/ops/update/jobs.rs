@@ -21,8 +21,6 @@ pub(super) struct Source<'a> {
     pub path: String,
     /// The name of its copy.
     pub list_name: String,
-    /// The architecture that its packages must have, beside `all`; none for sources.
-    pub architecture: Option<Architecture>,
     /// Whether packages of other architectures are to be expected in it.
     pub is_mixed: bool,
 }
@@ -189,14 +187,12 @@ impl<'a> Jobs<'a> {
             upstream,
             path,
             list_name: list_name.unwrap_or_default(),
-            architecture,
             is_mixed: is_renamed || rule.flat.is_some(),
         };
         let is_same = |known: &Source<'_>| {
             known.rule.name == rule.name
                 && known.upstream == upstream
                 && known.list_name == source.list_name
-                && known.architecture == source.architecture
                 && known.is_mixed == source.is_mixed
         };
         if let Some(number) = self.sources.iter().position(is_same) {
