@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::extras::Extras;
 use super::fault::{Place, Warning};
 use super::filter::Filters;
 use super::rename::{Architectures, Rename};
@@ -111,6 +112,8 @@ pub struct UpdateRule {
     pub omit_extra_source_only: bool,
     /// `ListHook` or `ListShellHook`.
     pub list_hook: Option<ListHook>,
+    /// What is taken beside packages; nothing with `Flat`.
+    pub extras: Extras,
 }
 
 impl UpdateRule {

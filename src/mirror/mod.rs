@@ -4,6 +4,7 @@
 
 mod accept;
 mod error;
+mod extra;
 mod http;
 mod index;
 mod local;
@@ -14,9 +15,11 @@ mod upstream;
 
 pub use accept::{Accepted, Tolerated, Trust};
 pub use error::Error;
+pub use extra::{ChosenExtra, ExtraKind, ExtraPlace, extra_extension, fetch_extras, offered_extras};
 pub use index::{ChosenIndex, IndexPlace, WantedIndex, fetch_indexes};
 pub use release::UpstreamRelease;
 pub use transfer::{Arrival, Transfer, TransferSettings, Wanted};
+pub use unpack::open_unpacked;
 pub use upstream::{Upstream, fetch_releases};
 
 /// The result of a step with an upstream.

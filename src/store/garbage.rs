@@ -10,12 +10,15 @@ use crate::model::{PoolFile, Sha256};
 
 use super::blocks::RootId;
 use super::error::{Error, Result};
+use super::extras;
 use super::journal::Position;
 use super::open::{PoolRecord, Store};
 use super::records;
 
 /// Younger files stay: they may be of work that is not committed yet.
 const SAFETY_SECONDS: i64 = 15 * 60;
+/// The same for what an update brings in long before it is recorded.
+const EXTRAS_SAFETY_SECONDS: i64 = 86_400;
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,11 +29,13 @@ pub struct Collected {
     pub object_bytes: u64,
     /// File lists of .debs that are gone.
     pub file_lists: u64,
+    /// Other files of upstreams that no distribution has any more.
+    pub extras: u64,
 }
 
 impl Store {
-    /// Removes the objects that no head, no published record and no journal line since `keep_since` names, and the file
-    /// lists of .debs that the pool no longer has. `now` and `keep_since` are Unix seconds; the objects of the last
+    /// Removes the objects that no head, no published record and no journal line since `keep_since` names, the file
+    /// lists of .debs that the pool no longer has, and the other files of upstreams that no record names. `now` and `keep_since` are Unix seconds; the objects of the last
     /// minutes' states stay in any case, for readers that hold one. Nothing is removed while a published record cannot
     /// be read, as nobody knows what it keeps. Reads every kept root, so it is not for every command.
     ///
@@ -51,6 +56,13 @@ impl Store {
         sweep(&records::file_lists(self.directory()), old, &debs, |_| {
             collected.file_lists += 1;
         })?;
+        match extras::kept(self.directory()) {
+            Err(Error::Damaged { .. } | Error::Codec { .. }) => {}
+            kept => {
+                let old = now.saturating_sub(EXTRAS_SAFETY_SECONDS);
+                sweep(&extras::files(self.directory()), old, &kept?, |_| collected.extras += 1)?;
+            }
+        }
         Ok(collected)
     }
 
@@ -100,7 +112,8 @@ impl Store {
     }
 }
 
-fn files_in(directory: &Path) -> Result<Vec<DirEntry>> {
+/// What is in a directory that may be missing.
+pub(super) fn files_in(directory: &Path) -> Result<Vec<DirEntry>> {
     match fs::read_dir(directory)
         .and_then(Iterator::collect)
         .at("read the directory", directory)

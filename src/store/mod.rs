@@ -8,6 +8,7 @@ pub mod blocks;
 mod dump;
 pub mod edit;
 mod error;
+mod extras;
 mod garbage;
 mod journal;
 mod keys;
@@ -227,6 +228,7 @@ impl WriteGuard {
             self.database.objects.directory().to_owned(),
             records::file_lists(directory),
             records::published_directory(directory),
+            extras::records(directory),
         ];
         Ok(places
             .iter()

@@ -15,10 +15,14 @@ use super::TestResult;
 use super::deb::{Compression, Deb};
 use super::gpg::GnupgHome;
 
-/// A distribution `s` with the component main, for amd64 and i386, kept in `root`.
+/// A distribution, `s`, with the component main, for amd64 and i386, kept in `root`.
 #[derive(Debug)]
 pub struct Upstream {
     root: PathBuf,
+    /// Its name.
+    pub suite: String,
+    /// Other files of it, by path.
+    pub others: BTreeMap<String, Other>,
     /// `Date` of its Release, in Unix seconds.
     pub date: i64,
     /// More fields of its Release.
@@ -31,6 +35,8 @@ impl Upstream {
     pub fn new(root: &Path, date: i64) -> Self {
         Self {
             root: root.to_owned(),
+            suite: "s".into(),
+            others: BTreeMap::new(),
             date,
             fields: String::new(),
             edits: Vec::new(),
@@ -41,13 +47,40 @@ impl Upstream {
         &self.root
     }
 
-    fn suite(&self) -> PathBuf {
-        self.root.join("dists/s")
+    fn directory(&self) -> PathBuf {
+        self.root.join("dists").join(&self.suite)
+    }
+
+    /// Gives it a text that Release lists plain and as `.gz`, and that is there as `.gz` alone.
+    pub fn put(&mut self, path: &str, text: &str) -> TestResult {
+        let packed = Compression::Gz.pack(text.as_bytes())?;
+        self.others.insert(path.into(), Other::new(text).absent());
+        self.others.insert(format!("{path}.gz"), Other::new(packed));
+        Ok(())
+    }
+
+    fn write_others(&self, release: &mut String) -> TestResult {
+        for (path, other) in &self.others {
+            let file = self.directory().join(path);
+            std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
+            if other.is_there {
+                std::fs::write(&file, &other.content)?;
+            } else {
+                let _ = std::fs::remove_file(&file);
+            }
+            if other.is_listed {
+                let bytes = &other.content;
+                writeln!(release, " {} {} {path}", hex(bytes), bytes.len())?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes these its packages, and signs with a key if there is one. A package's files lie in `pool/NAME/`.
     pub fn publish(&self, debs: &[Deb], key: Option<&GnupgHome>) -> TestResult {
-        let mut release = format!("Suite: s\nCodename: s\nDate: {}\n{}", rfc_date(self.date), self.fields);
+        let suite = &self.suite;
+        let date = rfc_date(self.date);
+        let mut release = format!("Suite: {suite}\nCodename: {suite}\nDate: {date}\n{}", self.fields);
         release.push_str("SHA256:\n");
         for arch in ["amd64", "i386"] {
             let path = format!("main/binary-{arch}/Packages");
@@ -60,15 +93,16 @@ impl Upstream {
             }
             let packed = Compression::Gz.pack(text.as_bytes())?;
             for (suffix, bytes) in [("", text.as_bytes()), (".gz", &packed)] {
-                let file = self.suite().join(format!("{path}{suffix}"));
+                let file = self.directory().join(format!("{path}{suffix}"));
                 std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
                 std::fs::write(&file, bytes)?;
                 writeln!(release, " {} {} {path}{suffix}", hex(bytes), bytes.len())?;
             }
         }
-        let file = self.suite().join("Release");
+        self.write_others(&mut release)?;
+        let file = self.directory().join("Release");
         std::fs::write(&file, &release)?;
-        let inline = self.suite().join("InRelease");
+        let inline = self.directory().join("InRelease");
         let _ = std::fs::remove_file(&inline);
         if let Some(key) = key {
             std::fs::write(&inline, &release)?;
@@ -93,7 +127,39 @@ impl Upstream {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// A file of an upstream that is no package and no index of packages.
+#[derive(Debug, Clone)]
+pub struct Other {
+    content: Vec<u8>,
+    is_listed: bool,
+    is_there: bool,
+}
+
+impl Other {
+    /// One that Release lists, and that is there.
+    pub fn new(content: impl Into<Vec<u8>>) -> Self {
+        Self {
+            content: content.into(),
+            is_listed: true,
+            is_there: true,
+        }
+    }
+
+    /// Not there.
+    pub fn absent(mut self) -> Self {
+        self.is_there = false;
+        self
+    }
+
+    /// Not listed.
+    pub fn unlisted(mut self) -> Self {
+        self.is_listed = false;
+        self
+    }
+}
+
+/// The SHA-256 of bytes.
+pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

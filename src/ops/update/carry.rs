@@ -104,7 +104,9 @@ impl Run<'_> {
         for decided in decided.iter().flat_map(|job| &job.targets) {
             report.add(&decided.index, &decided.fates, &self.jobs, &needs);
         }
-        (report.files_to_fetch, report.bytes_to_fetch) = needs.total();
+        let ((files, bytes), (others, other_bytes)) = (needs.total(), self.extras_to_fetch()?);
+        report.files_to_fetch = files.saturating_add(others);
+        report.bytes_to_fetch = bytes.saturating_add(other_bytes);
         Ok(report)
     }
 
@@ -124,11 +126,18 @@ impl Run<'_> {
         if self.archive.settings.dry_run {
             return Ok(self.dry_outcome(&decided));
         }
+        let extras = self.gather_extras()?;
         let mut files = needs.fetch(self.session, &mut self.transfer, with_sha512)?;
+        for (rule, (count, bytes)) in extras {
+            let (files, total) = files.fetched.entry(rule).or_default();
+            *files = files.saturating_add(count);
+            *total = total.saturating_add(bytes);
+        }
         for (codename, error) in std::mem::take(&mut files.failed) {
             self.fail(&codename, error);
         }
         let mut outcome = Outcome::default();
+        let carried: Vec<usize> = decided.iter().map(|decided| decided.job).collect();
         for DecidedJob { job: number, targets } in decided {
             let Some(job) = self.jobs.jobs.get(number) else {
                 continue;
@@ -137,11 +146,15 @@ impl Run<'_> {
             if self.has_failed(&codename) {
                 continue;
             }
-            match self.carry_out_job(job, targets, &mut files) {
+            let carried = self
+                .keep_extras(number)
+                .and_then(|()| self.carry_out_job(job, targets, &mut files));
+            match carried {
                 Ok(rows) => outcome.rows.extend(rows),
                 Err(error) => self.fail(&codename, Arc::new(error)),
             }
         }
+        self.keep_other_extras(&carried)?;
         self.summarize(&files);
         if files.keep_rest()? {
             fsio::remove_tree(&download::waiting_room(self.archive))?;

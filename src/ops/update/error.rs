@@ -66,6 +66,16 @@ pub enum Error {
         /// The rule of the second.
         second: String,
     },
+    /// A file of an upstream that is no package cannot be used.
+    #[error("update rule `{rule}` fails: `{path}`: {problem}")]
+    Extra {
+        /// The rule.
+        rule: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A list hook failed.
     #[error("the list hook of rule `{rule}` failed on `{list}`: {problem}", list = list.display())]
     Hook {
@@ -112,9 +122,11 @@ impl Error {
             Self::OtherPackage { .. } | Self::Contradiction { .. } => ErrorKind::Mismatch,
             Self::Failed { first, .. } => first.kind(),
             Self::NotBuilt { .. } => ErrorKind::Usage,
-            Self::Stanza { .. } | Self::Unexpected { .. } | Self::Hook { .. } | Self::ManyDeletes { .. } => {
-                ErrorKind::General
-            }
+            Self::Stanza { .. }
+            | Self::Unexpected { .. }
+            | Self::Extra { .. }
+            | Self::Hook { .. }
+            | Self::ManyDeletes { .. } => ErrorKind::General,
         }
     }
 

@@ -10,6 +10,7 @@ mod carry;
 mod decide;
 mod download;
 mod error;
+mod extras;
 mod hook;
 mod jobs;
 mod marks;
@@ -37,6 +38,9 @@ pub fn update(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
     let distributions = distributions(archive, names)?;
     let mut run = run::Run::prepare(&session, &distributions)?;
     let outcome = run.carry_out()?;
+    if !archive.settings.dry_run {
+        super::extras::forget_unwanted(&session)?;
+    }
     // what an earlier run could not publish is published even if nothing is new
     session.finish()?;
     run.result(outcome)

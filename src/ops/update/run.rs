@@ -17,6 +17,7 @@ use super::super::archive::Archive;
 use super::super::session::Session;
 use super::super::{Error as OpsError, Result, with_causes};
 use super::Error;
+use super::extras::OpenExtras;
 use super::jobs::{self, Job, Jobs, Step, Target};
 use super::seen::{self, Seen};
 
@@ -50,6 +51,8 @@ pub(super) struct Run<'a> {
     pub lists: BTreeMap<usize, PathBuf>,
     /// What is to be decided, by distribution.
     pub open: Vec<OpenJob>,
+    /// What is to be done about the upstreams' files that are no packages, by distribution.
+    pub extras: Vec<OpenExtras>,
 }
 
 impl<'a> Run<'a> {
@@ -70,15 +73,17 @@ impl<'a> Run<'a> {
             failed: Vec::new(),
             lists: BTreeMap::new(),
             open: Vec::new(),
+            extras: Vec::new(),
         };
         let releases = run.releases()?;
         let chosen = run.choose(&releases)?;
+        run.extras = run.open_extras(&releases)?;
         run.open = run.changed_targets(&chosen);
         run.indexes(&chosen)?;
         Ok(run)
     }
 
-    fn downloads(&self) -> bool {
+    pub fn downloads(&self) -> bool {
         self.archive.settings.options.lists_download != Some(false)
     }
 
@@ -144,7 +149,7 @@ impl<'a> Run<'a> {
     }
 
     /// Fails the distributions that use these upstreams, or the run, if an upstream answered wrongly.
-    fn upstreams_failed(&mut self, failures: Vec<(usize, mirror::Error)>) -> Result<()> {
+    pub fn upstreams_failed(&mut self, failures: Vec<(usize, mirror::Error)>) -> Result<()> {
         let mut is_refused = false;
         for (upstream, error) in failures {
             is_refused |= !error.is_unreachable();
@@ -208,7 +213,7 @@ impl<'a> Run<'a> {
         Ok(chosen)
     }
 
-    fn healthy_jobs(&self) -> impl Iterator<Item = (usize, &Job<'a>)> {
+    pub fn healthy_jobs(&self) -> impl Iterator<Item = (usize, &Job<'a>)> {
         let jobs = self.jobs.jobs.iter().enumerate();
         jobs.filter(|(_, job)| !self.has_failed(&job.distribution.codename))
     }
@@ -238,11 +243,11 @@ impl<'a> Run<'a> {
                     targets.push(OpenTarget { at, input });
                 }
             }
-            if targets.is_empty() {
+            if !targets.is_empty() {
+                open.push(OpenJob { job: number, targets });
+            } else if !self.extras.iter().any(|open| open.job == number) {
                 let codename = &job.distribution.codename;
                 self.archive.reporter.status(&format!("{codename}: nothing new"));
-            } else {
-                open.push(OpenJob { job: number, targets });
             }
         }
         open
