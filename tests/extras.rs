@@ -434,7 +434,8 @@ fn restricted_and_dry_runs_leave_them_alone() -> TestResult {
     let check = mirror.env.run(["--json", "checkupdate", "s"]).ok();
     // the package and five others
     assert!(check.stdout.contains("\"files_to_fetch\": 6"), "{check}");
-    let _ = mirror.env.run(["--dry-run", "update", "s"]).ok();
+    let dry = mirror.env.run(["--dry-run", "update", "s"]).ok();
+    assert!(dry.text().contains("s: 5 translations and other files"), "{dry}");
     assert_eq!(mirror.requests(), Vec::<String>::new());
     let _ = mirror.env.run(["-A", "amd64", "update", "s"]).ok();
     assert_eq!(mirror.extras()?, Vec::<String>::new());
@@ -442,5 +443,34 @@ fn restricted_and_dry_runs_leave_them_alone() -> TestResult {
     assert_eq!(mirror.extras()?, ALL);
     let _ = mirror.env.run(["-A", "amd64", "update", "s"]).ok();
     assert_eq!(mirror.extras()?, ALL);
+    Ok(())
+}
+
+#[test]
+fn two_distributions_of_one_upstream_fetch_a_file_once() -> TestResult {
+    let Some(mirror) = Mirror::new(&format!("{ONE}\n{}", ONE.replace("Codename: s", "Codename: p")))? else {
+        return Ok(());
+    };
+    let output = mirror.update().ok();
+    assert_eq!(mirror.requests().len(), ALL.len());
+    assert!(output.stdout.contains("u: 6 files fetched"), "{output}");
+    for codename in ["s", "p"] {
+        mirror.env.assert_verified(codename)?;
+        let translation = format!("dists/{codename}/main/i18n/Translation-de.gz");
+        assert!(mirror.env.outdir().join(translation).exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn all_kinds_of_digests_are_published() -> TestResult {
+    let Some(mirror) = Mirror::new(ONE)? else { return Ok(()) };
+    let _ = mirror.update().ok();
+    mirror
+        .env
+        .conf("distributions", &format!("{ONE}Checksums: md5 sha1 sha256 sha512\n"))?;
+    let _ = mirror.env.run(["export", "s"]).ok();
+    assert_eq!(mirror.extras()?, ALL);
+    mirror.env.assert_verified("s")?;
     Ok(())
 }

@@ -157,3 +157,60 @@ impl WriteGuard {
         ))?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A time by which all that nobody keeps is old enough to go.
+    const LATER: i64 = 4_102_444_800;
+
+    fn put(guard: &WriteGuard, content: &[u8]) -> Sha256 {
+        let file = guard.extras_room().unwrap().join("f");
+        fsio::write_new(&file, content).unwrap();
+        let digest = Sha256::of(content);
+        guard.put_extra(&file, &digest).unwrap();
+        digest
+    }
+
+    #[test]
+    fn what_no_record_names_is_collected() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::at(directory.path()).unwrap();
+        let guard = database.lock("test", Duration::ZERO).unwrap();
+        let codename = Codename::new("a/b").unwrap();
+        let (kept, unwanted) = (put(&guard, b"kept"), put(&guard, b"unwanted"));
+        guard.set_extras(&codename, b"record", &[kept]).unwrap();
+        let collected = guard.open().unwrap().collect_objects(LATER, LATER).unwrap();
+        assert_eq!(collected.extras, 1);
+        assert!(database.extra_file(&kept).exists() && !database.extra_file(&unwanted).exists());
+        assert_eq!(database.extras(&codename).unwrap().unwrap(), b"record");
+        assert_eq!(database.with_extras().unwrap(), std::slice::from_ref(&codename));
+
+        // of a damaged record nobody knows what it names
+        let path = record_path(directory.path(), &codename);
+        fsio::write_atomic(&path, b"damaged").unwrap();
+        assert!(database.extras(&codename).is_err());
+        let collected = guard.open().unwrap().collect_objects(LATER, LATER).unwrap();
+        assert_eq!(collected.extras, 0);
+
+        guard.forget_extras(&codename).unwrap();
+        let collected = guard.open().unwrap().collect_objects(LATER, LATER).unwrap();
+        assert_eq!(collected.extras, 1);
+        assert!(!database.extra_file(&kept).exists());
+    }
+
+    #[test]
+    fn what_an_update_brought_in_stays_for_a_while_before_it_is_recorded() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::at(directory.path()).unwrap();
+        let guard = database.lock("test", Duration::ZERO).unwrap();
+        let new = put(&guard, b"new");
+        let file = database.extra_file(&new);
+        fsio::set_modified(&file, LATER - 3600).unwrap();
+        let _ = guard.open().unwrap().collect_objects(LATER, LATER).unwrap();
+        assert!(file.exists());
+    }
+}

@@ -124,6 +124,7 @@ impl Run<'_> {
             job.is_some_and(|job| job.distribution.digests.contains(&DigestKind::Sha512))
         });
         if self.archive.settings.dry_run {
+            self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
         }
         let extras = self.gather_extras()?;

@@ -228,16 +228,10 @@ impl<'a> Jobs<'a> {
         self.warnings.dedup();
     }
 
-    /// The rules that a distribution uses an upstream by.
-    pub fn rule_of(&self, upstream: usize, job: &Job<'_>) -> Option<&'a UpdateRule> {
-        let steps = job.targets.iter().flat_map(|target| &target.steps);
-        steps
-            .filter_map(|step| match step {
-                Step::Offer(number) => self.sources.get(*number),
-                Step::Delete => None,
-            })
-            .find(|source| source.upstream == upstream)
-            .map(|source| source.rule)
+    /// The rule that a distribution uses an upstream by.
+    pub fn rule_of(&self, upstream: usize, job: &Job<'a>) -> Option<&'a UpdateRule> {
+        let mut rules = job.rules.iter();
+        rules.find(|(_, number)| *number == upstream).map(|(rule, _)| *rule)
     }
 }
 

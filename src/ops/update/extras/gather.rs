@@ -32,6 +32,8 @@ pub(in super::super) struct OpenExtras {
     record: Extras,
     /// What is to be made anew.
     wanted: BTreeMap<ArchivePath, WantedExtra>,
+    /// How many there were that are not as they are to be.
+    old: usize,
     is_ready: bool,
 }
 
@@ -82,11 +84,13 @@ impl Run<'_> {
                 skips && wanted.get(path).is_some_and(is_same) && extras::is_whole(&database, made)
             });
             wanted.retain(|path, _| !record.made.contains_key(path));
-            if record.made.len() != count || !wanted.is_empty() {
+            let old = count.saturating_sub(record.made.len());
+            if old > 0 || !wanted.is_empty() {
                 open.push(OpenExtras {
                     job: number,
                     record,
                     wanted,
+                    old,
                     is_ready: false,
                 });
             }
@@ -110,6 +114,19 @@ impl Run<'_> {
         }
         let bytes = missing.values().copied().fold(0, u64::saturating_add);
         Ok((missing.len(), bytes))
+    }
+
+    /// Says for each distribution how many of its other files would change.
+    pub(in super::super) fn tell_of_extras(&self) {
+        for open in &self.extras {
+            let count = open.wanted.len().max(open.old);
+            if let Some(job) = self.jobs.jobs.get(open.job) {
+                self.archive.reporter.note(&format!(
+                    "{}: {count} translations and other files of upstreams would change",
+                    job.distribution.codename
+                ));
+            }
+        }
     }
 
     fn open_offers(&self) -> impl Iterator<Item = &Offer> {
