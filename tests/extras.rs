@@ -214,38 +214,55 @@ fn a_tree_that_is_gone_is_made_again_without_the_upstream() -> TestResult {
     Ok(())
 }
 
+/// What a desktop's apt asks for: translations, AppStream data with icons, commands.
+const DESKTOP: [&str; 9] = [
+    "Acquire::Languages=",
+    "Acquire::Languages::=de",
+    "Acquire::Languages::=en",
+    "Acquire::IndexTargets::deb::DEP-11::MetaKey=$(COMPONENT)/dep11/Components-$(NATIVE_ARCHITECTURE).yml",
+    "Acquire::IndexTargets::deb::DEP-11::ShortDescription=Components-$(NATIVE_ARCHITECTURE)",
+    "Acquire::IndexTargets::deb::DEP-11-icons::MetaKey=$(COMPONENT)/dep11/icons-64x64.tar",
+    "Acquire::IndexTargets::deb::DEP-11-icons::ShortDescription=icons-64x64",
+    "Acquire::IndexTargets::deb::CNF::MetaKey=$(COMPONENT)/cnf/Commands-$(NATIVE_ARCHITECTURE)",
+    "Acquire::IndexTargets::deb::CNF::ShortDescription=Commands-$(NATIVE_ARCHITECTURE)",
+];
+
 #[test]
-fn apt_takes_translations_and_shows_the_long_description() -> TestResult {
+fn apt_takes_them_all_and_shows_the_long_description() -> TestResult {
     if !have_tools(&["apt-get", "apt-cache"]) {
         return Ok(());
     }
-    let Some(mut mirror) = Mirror::new(ONE)? else {
+    let Some(mut mirror) = Mirror::new(&ONE.replace("- u", "- u v"))? else {
         return Ok(());
     };
     let long = "Description: package hello\n of the tests\n .\n  with an indented line\n";
     let short = format!("Description: package hello\nDescription-md5: {MD5}\n");
     mirror.upstream.edits = vec![(long.into(), short)];
+    // merged, so that apt gets what is made here, too
+    mirror.other.put(
+        "main/i18n/Translation-de",
+        "Package: x\nDescription-md5: 1\nDescription-de: x\n",
+    )?;
     mirror.publish()?;
     let _ = mirror.update().ok();
+    let options: Vec<&str> = DESKTOP.iter().flat_map(|option| ["-o", option]).collect();
     for server in Server::all(&mirror.env)? {
         let lines = [format!("deb {} s main", server.url)];
         let client = AptClient::new(&mirror.env, &mirror.archive_key, &lines)?;
-        let languages = [
-            "-o",
-            "Acquire::Languages=",
-            "-o",
-            "Acquire::Languages::=de",
-            "-o",
-            "Acquire::Languages::=en",
-        ];
-        let update = client.get(&[&["update"], &languages[..]].concat()).ok();
+        let update = client.get(&[&["update"], &options[..]].concat()).ok();
         assert!(complaints(&update).is_empty(), "{}: {update}", server.name);
         let lists = client.lists()?;
-        for language in ["de", "en"] {
-            let name = format!("_dists_s_main_i18n_Translation-{language}");
+        for end in [
+            "i18n_Translation-de",
+            "i18n_Translation-en",
+            "dep11_Components-amd64.yml",
+            "dep11_icons-64x64.tar",
+            "cnf_Commands-amd64",
+        ] {
+            let name = format!("_dists_s_main_{end}");
             assert!(lists.iter().any(|list| list.contains(&name)), "{name}: {lists:?}");
         }
-        let shown = client.cache(&[&["show", "hello"], &languages[..]].concat()).ok().stdout;
+        let shown = client.cache(&[&["show", "hello"], &options[..]].concat()).ok().stdout;
         assert!(
             shown.contains("Description-de: ein deutscher Text\n ein deutscher Text lang\n"),
             "{shown}"
@@ -472,5 +489,38 @@ fn all_kinds_of_digests_are_published() -> TestResult {
     let _ = mirror.env.run(["export", "s"]).ok();
     assert_eq!(mirror.extras()?, ALL);
     mirror.env.assert_verified("s")?;
+    Ok(())
+}
+
+#[test]
+fn what_somebody_put_there_by_hand_does_not_stand_beside_them() -> TestResult {
+    let Some(mirror) = Mirror::new(ONE)? else { return Ok(()) };
+    let _ = mirror.env.run(["export", "s"]).ok();
+    let directory = mirror.env.outdir().join("dists/s/main/i18n");
+    std::fs::create_dir_all(&directory)?;
+    for name in ["Translation-de", "Translation-de.gz"] {
+        std::fs::write(directory.join(name), "by hand")?;
+    }
+    let _ = mirror.update().ok();
+    assert_eq!(mirror.extras()?, ALL);
+    mirror.env.assert_verified("s")?;
+    Ok(())
+}
+
+#[test]
+fn a_release_that_lists_too_many_is_refused() -> TestResult {
+    let Some(mut mirror) = Mirror::new(ONE)? else {
+        return Ok(());
+    };
+    for number in 0..2001 {
+        let path = format!("main/i18n/Translation-x{number}");
+        mirror.upstream.others.insert(path, Other::new("").absent());
+    }
+    mirror.publish_anew()?;
+    let output = mirror.update().refused();
+    assert!(output.stderr.contains("more than 2000 translations"), "{output}");
+    mirror.rules("Translations: de en\n")?;
+    let _ = mirror.update().ok();
+    assert_eq!(mirror.extras()?, ALL);
     Ok(())
 }

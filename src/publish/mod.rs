@@ -373,6 +373,8 @@ fn carry_over(request: &Request<'_>, tree: &Tree, published: &Published) -> Resu
         // reprepro's links to Contents files are in no list, and neither is what it left half written
         let links_to_ours = || tree.live_link(&path).and_then(|target| ArchivePath::new(&target).ok());
         let is_ours = ours.contains(&path)
+            // a plain form that is just listed is not what somebody put there
+            || published.files.contains_key(&path)
             || is_by_hash_of(&path, &directories)
             || links_to_ours().is_some_and(|target| ours.contains(&target))
             || path
