@@ -45,7 +45,7 @@ impl Mirror {
         std::fs::create_dir_all(upstream.root())?;
         let server = BadServer::start(upstream.root())?;
         let mut other = Upstream::new(upstream.root(), DATE);
-        other.suite = "t".into();
+        other.name = "t".into();
         fill(&mut upstream)?;
         let mirror = Self {
             env,

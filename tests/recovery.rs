@@ -173,6 +173,7 @@ impl Reporter for Silence {
     fn result(&self, _: &str) {}
     fn note(&self, _: &str) {}
     fn status(&self, _: &str) {}
+    fn progress(&self, _: Option<&str>) {}
     fn warning(&self, _: &str) {}
 }
 
@@ -197,6 +198,7 @@ fn at(env: &TestEnv, now: i64, export: Option<ExportMode>) -> TestResult<Archive
             passphrase_file: None,
             now,
             clock: || CLOCK.get(),
+            end_at_once: || {},
             user: "tester".into(),
             command: "test".into(),
             command_line: "test".into(),

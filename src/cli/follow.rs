@@ -27,7 +27,7 @@ pub fn follow(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
         if count > 0 {
             archive
                 .reporter
-                .note(&format!("To be fetched: {count} files, {bytes} bytes"));
+                .note(&format!("To be fetched: {count} files, {}", update::human_bytes(bytes)));
         }
     }
     Ok(Done::something_if(!report.rows.is_empty()))

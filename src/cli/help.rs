@@ -119,6 +119,7 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
             "listdir",
             "noskipold",
             "noonlysmalldeletes",
+            "keep-going",
             "nolistsdownload",
             "dry-run",
             "json",
@@ -126,7 +127,15 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
     ),
     (
         &["checkupdate", "dumpupdate"],
-        &["component", "architecture", "type", "listdir", "noskipold", "json"],
+        &[
+            "component",
+            "architecture",
+            "type",
+            "listdir",
+            "noskipold",
+            "keep-going",
+            "json",
+        ],
     ),
     (
         &["remove", "removematched", "removefilter"],
@@ -173,7 +182,15 @@ const COMMAND_EXAMPLES: &[(&str, &[&str])] = &[
         &["-C main --delete include noble-staging hello_1.0-1_amd64.changes"],
     ),
     ("includedeb", &["-C role/web -S web includedeb noble-staging *.deb"]),
-    ("update", &["update", "update noble", "--noskipold update noble"]),
+    (
+        "update",
+        &[
+            "update",
+            "update noble",
+            "--noskipold update noble",
+            "--keep-going --waitforlock 30 update",
+        ],
+    ),
     ("copy", &["copy noble-prod noble-staging hello hello-doc"]),
     (
         "copysrc",

@@ -154,6 +154,11 @@ pub const GROUPS: &[(&str, &[Shown])] = &[
         &[
             Shown::new("noskipold", "", "Also where the upstream has not changed"),
             Shown::new("noonlysmalldeletes", "", "Also where many packages would go"),
+            Shown::new(
+                "keep-going",
+                "",
+                "Where an upstream is refused, still update what does not use it",
+            ),
             Shown::new("nolistsdownload", "", "Take the indexes that were downloaded before"),
         ],
     ),
@@ -200,6 +205,7 @@ const HIDDEN: &[(&str, bool)] = &[
     ("nonolistsdownload", false),
     ("skipold", false),
     ("nonoskipold", false),
+    ("nokeep-going", false),
     ("nonothingiserror", false),
     ("ask-passphrase", false),
     ("noask-passphrase", false),

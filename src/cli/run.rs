@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::conf::{Conf, Options, Settings as Configured};
-use crate::model::{PackageName, PackageType, SourceName, Version};
+use crate::model::{ErrorKind, PackageName, PackageType, SourceName, Version};
 use crate::ops::archive::Settings;
 use crate::ops::copy::Wanted;
 use crate::ops::query;
@@ -21,7 +21,7 @@ use super::hook::run_end_hook;
 use super::options::GlobalOptions;
 use super::setup::without_configuration;
 use super::syntax::find_command;
-use super::term::Terminal;
+use super::term::{Terminal, exit_code};
 use super::{Error, answer, follow, look, misuse, unknown_command};
 
 /// Runs one command; gives the exit code of success.
@@ -116,6 +116,14 @@ pub fn now() -> i64 {
     i64::try_from(now).unwrap_or(i64::MAX)
 }
 
+#[expect(
+    clippy::exit,
+    reason = "a second signal means now; there is nothing that must still be put in order"
+)]
+fn end_at_once() {
+    std::process::exit(i32::from(exit_code(ErrorKind::Interrupted)));
+}
+
 /// Whether a command found anything to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
@@ -157,6 +165,7 @@ fn settings(global: &GlobalOptions, options: &Options, command: &str, arguments:
         passphrase_file: global.passphrase_file.clone(),
         now: now(),
         clock: now,
+        end_at_once,
         user: variable("SUDO_USER")
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))

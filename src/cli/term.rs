@@ -1,16 +1,22 @@
 //! What the user sees: the answer on stdout, news and faults on stderr, the exit code.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::model::ErrorKind;
 use crate::ops::Reporter;
 
+/// The width of a terminal that does not tell its own.
+const USUAL_COLUMNS: u16 = 80;
+
 /// How much is told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Terminal {
     verbosity: i32,
     is_terminal: bool,
     is_answer_json: bool,
+    /// Whether a line of progress stands where the next one is to be written.
+    is_drawn: AtomicBool,
 }
 
 impl Terminal {
@@ -21,6 +27,7 @@ impl Terminal {
             verbosity,
             is_terminal: io::stderr().is_terminal(),
             is_answer_json: false,
+            is_drawn: AtomicBool::new(false),
         }
     }
 
@@ -29,6 +36,24 @@ impl Terminal {
     pub fn with_json(self, is_answer_json: bool) -> Self {
         Self { is_answer_json, ..self }
     }
+
+    /// Takes the line of progress away.
+    fn clear(&self) {
+        if self.is_drawn.swap(false, Ordering::Relaxed) {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        self.clear();
+        tell(text);
+    }
+}
+
+/// How many characters fit into a line of the terminal that stderr is.
+fn columns() -> u16 {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    size.map_or(USUAL_COLUMNS, |size| size.ws_col).max(1)
 }
 
 /// Writes to stderr.
@@ -54,24 +79,40 @@ impl Reporter for Terminal {
         if self.is_answer_json {
             self.status(line);
         } else if self.verbosity >= 0 {
+            self.clear();
             let _ = writeln!(io::stdout().lock(), "{}", printable(line));
         }
     }
 
     fn note(&self, line: &str) {
         if self.verbosity >= 0 {
-            tell(line);
+            self.tell(line);
         }
     }
 
     fn status(&self, line: &str) {
         if self.verbosity > 0 || (self.verbosity == 0 && self.is_terminal) {
-            tell(line);
+            self.tell(line);
         }
     }
 
+    fn progress(&self, line: Option<&str>) {
+        if !self.is_terminal || self.verbosity < 0 {
+            return;
+        }
+        let Some(line) = line else {
+            return self.clear();
+        };
+        // a full line would wrap, and could not be drawn over
+        let most = usize::from(columns()).saturating_sub(1);
+        let line: String = printable(line).chars().take(most).collect();
+        self.is_drawn.store(true, Ordering::Relaxed);
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "\r{line}\x1b[K").and_then(|()| stderr.flush());
+    }
+
     fn warning(&self, line: &str) {
-        tell(&format!("Warning: {line}"));
+        self.tell(&format!("Warning: {line}"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain` is our own.
+//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain` and `keep-going` are our own.
 
 use super::ignore::Ignore;
 use super::nearest;
@@ -136,6 +136,8 @@ const KNOWN: &[(&str, Action)] = &[
     ("skipold", on!(skip_old)),
     ("noskipold", off!(skip_old)),
     ("nonoskipold", on!(skip_old)),
+    ("keep-going", on!(keep_going)),
+    ("nokeep-going", off!(keep_going)),
     ("nothingiserror", on!(nothing_is_error)),
     ("nonothingiserror", off!(nothing_is_error)),
     ("waitforlock", number!(wait_for_lock)),

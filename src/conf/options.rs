@@ -101,6 +101,8 @@ pub struct Options {
     pub lists_download: Option<bool>,
     /// `--skipold`.
     pub skip_old: Option<bool>,
+    /// `--keep-going`: an upstream that is refused fails only the distributions that use it.
+    pub keep_going: Option<bool>,
     /// `--nothingiserror`.
     pub nothing_is_error: Option<bool>,
     /// `--waitforlock`: how often to try again, ten seconds apart.
@@ -230,6 +232,7 @@ impl Options {
             only_small_deletes: self.only_small_deletes.or(lower.only_small_deletes),
             lists_download: self.lists_download.or(lower.lists_download),
             skip_old: self.skip_old.or(lower.skip_old),
+            keep_going: self.keep_going.or(lower.keep_going),
             nothing_is_error: self.nothing_is_error.or(lower.nothing_is_error),
             wait_for_lock: self.wait_for_lock.or(lower.wait_for_lock),
             space_check: self.space_check.or(lower.space_check),

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::extras::Extras;
 use super::fault::{Place, Warning};
 use super::filter::Filters;
+use super::key::KeyId;
 use super::rename::{Architectures, Rename};
-use super::verify::{KeyCondition, VerifyRelease};
+use super::verify::{Signer, VerifyRelease};
 use crate::model::{Codename, Component, DigestKind};
 
 /// `Suite`: the distribution at the upstream, as a path below its `dists/`.
@@ -62,6 +63,19 @@ pub struct DownloadAs {
     pub is_forced: bool,
 }
 
+/// A word of `Tolerate`: what an old or careless upstream is allowed though it makes it less safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toleration {
+    /// `md5`: files that are promised by MD5 alone.
+    Md5,
+    /// `sha1`: files that are promised by SHA-1 alone.
+    Sha1,
+    /// `expired`: a Release whose `Valid-Until` has passed.
+    Expired,
+    /// `othername`: a Release that calls itself otherwise than it was asked for.
+    OtherName,
+}
+
 /// A program that changes each index after its download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListHook {
@@ -102,6 +116,8 @@ pub struct UpdateRule {
     pub ignore_release: bool,
     /// `IgnoreHashes`: digests in Release that are not to be believed.
     pub ignore_hashes: Vec<DigestKind>,
+    /// `Tolerate`: what it is allowed though it makes it less safe.
+    pub tolerated: Vec<Toleration>,
     /// `Flat`: the upstream has no components; all goes into this one.
     pub flat: Option<Component>,
     /// `DownloadListsAs`, the best form first; `None`: as the upstream offers them.
@@ -123,11 +139,14 @@ impl UpdateRule {
         let Some(VerifyRelease::AnyOf(keys)) = &self.verify_release else {
             return Vec::new();
         };
-        let forgeable = keys.iter().filter(|condition| condition.key.is_forgeable());
-        let warning = |condition: &KeyCondition| Warning {
+        let ids = keys.iter().filter_map(|condition| match &condition.signer {
+            Signer::Key(id) => Some(id),
+            Signer::File(_) => None,
+        });
+        let warning = |id: &KeyId| Warning {
             place: Some(self.place.clone()),
-            text: condition.key.forgeable_warning(),
+            text: id.forgeable_warning(),
         };
-        forgeable.map(warning).collect()
+        ids.filter(|id| id.is_forgeable()).map(warning).collect()
     }
 }

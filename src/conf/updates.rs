@@ -11,7 +11,7 @@ use super::filter::Filters;
 use super::nearest;
 use super::reader::{Field, read_stanzas};
 use super::rename::{self, Architectures, Rename};
-use super::update::{DownloadAs, ListForm, ListHook, UpdateRule, UpstreamSuite};
+use super::update::{DownloadAs, ListForm, ListHook, Toleration, UpdateRule, UpstreamSuite};
 use super::verify::{self, VerifyRelease};
 use crate::fsio;
 use crate::model::{Component, DigestKind};
@@ -39,6 +39,7 @@ const FIELDS: &[&str] = &[
     "Name",
     "OmitExtraSourceOnly",
     "Suite",
+    "Tolerate",
     "Translations",
     "UDebComponents",
     "VerifyRelease",
@@ -64,6 +65,7 @@ struct Stated {
     get_in_release: Option<bool>,
     ignore_release: Option<bool>,
     ignore_hashes: Option<Vec<DigestKind>>,
+    tolerated: Option<Vec<Toleration>>,
     flat: Option<Component>,
     download_lists_as: Option<Vec<DownloadAs>>,
     filters: Filters,
@@ -105,12 +107,13 @@ fn read_stanza(fields: &mut Fields<'_, '_>) -> Option<Stated> {
         components: components(fields, "Components"),
         udeb_components: components(fields, "UDebComponents"),
         architectures: rename::architectures(fields),
-        verify_release: fields.read("VerifyRelease", verify::read),
+        verify_release: verify_release(fields),
         get_in_release: fields.flag("GetInRelease"),
         ignore_release: fields.flag("IgnoreRelease"),
         ignore_hashes: fields.list("IgnoreHashes", |word| {
             digest_kind(word).ok_or_else(|| Error::value(word, "checksum", "must be md5, sha1, sha256 or sha512"))
         }),
+        tolerated: fields.list("Tolerate", toleration),
         flat: fields.name("Flat"),
         download_lists_as: fields.list("DownloadListsAs", download_as),
         filters: Filters::read(fields),
@@ -245,6 +248,24 @@ fn components(fields: &mut Fields<'_, '_>, name: &str) -> Option<Vec<Rename<Comp
     Some(without_duplicates(pairs.into_iter().flatten().collect()))
 }
 
+fn verify_release(fields: &mut Fields<'_, '_>) -> Option<VerifyRelease> {
+    let directories = fields.sink.directories;
+    fields.read("VerifyRelease", |field| verify::read(field, directories))
+}
+
+fn toleration(word: &Word<'_>) -> Result<Toleration, Error> {
+    Ok(match word.text {
+        "md5" => Toleration::Md5,
+        "sha1" => Toleration::Sha1,
+        "expired" => Toleration::Expired,
+        "othername" => Toleration::OtherName,
+        _ => {
+            let rule = "must be one of `md5`, `sha1`, `expired` and `othername`";
+            return Err(Error::value(word, "word of `Tolerate`", rule));
+        }
+    })
+}
+
 fn download_as(word: &Word<'_>) -> Result<DownloadAs, Error> {
     let (text, is_forced) = match word.text.strip_prefix("force") {
         Some(rest) => (rest, true),
@@ -329,6 +350,7 @@ impl Stated {
             get_in_release: self.get_in_release.or(parent.get_in_release),
             ignore_release: self.ignore_release.or(parent.ignore_release),
             ignore_hashes: self.ignore_hashes.or(parent.ignore_hashes),
+            tolerated: self.tolerated.or(parent.tolerated),
             flat: self.flat.or(parent.flat),
             download_lists_as: self.download_lists_as.or(parent.download_lists_as),
             filters: self.filters.over(parent.filters),
@@ -356,6 +378,7 @@ impl Stated {
             get_in_release: self.get_in_release.unwrap_or(true),
             ignore_release: self.ignore_release.unwrap_or(false),
             ignore_hashes: self.ignore_hashes.unwrap_or_default(),
+            tolerated: self.tolerated.unwrap_or_default(),
             flat: self.flat,
             download_lists_as: self.download_lists_as,
             filters: self.filters,

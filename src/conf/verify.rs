@@ -1,14 +1,26 @@
 //! `VerifyRelease`: whose signature an upstream's Release must bear.
 
+use std::path::PathBuf;
+
+use super::directories::Directories;
 use super::fault::{Error, printable};
 use super::key::KeyId;
 use super::reader::Field;
 
-/// One key that a rule names.
+/// Who has to have signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// This key, one of those that are known.
+    Key(KeyId),
+    /// Any key of this keyring file, or a subkey of one.
+    File(PathBuf),
+}
+
+/// One key, or file of keys, that a rule names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyCondition {
     /// The key.
-    pub key: KeyId,
+    pub signer: Signer,
     /// `!`: it may be expired or revoked.
     pub may_be_invalid: bool,
     /// `+`: a subkey of it may have signed.
@@ -24,18 +36,23 @@ pub enum VerifyRelease {
     AnyOf(Vec<KeyCondition>),
 }
 
-/// Reads `VerifyRelease: KEY[!][+] { | KEY[!][+] }`.
-pub(super) fn read(field: &Field) -> Result<VerifyRelease, Error> {
+/// Reads `VerifyRelease: KEY[!][+] { | KEY[!][+] }`. In the place of a key may be a keyring
+/// file: a word with a slash, or one that ends as such files do.
+pub(super) fn read(field: &Field, directories: &Directories) -> Result<VerifyRelease, Error> {
     let line = field.only_line()?.ok_or_else(|| field.empty())?;
     if line.text == "blindtrust" {
         return Ok(VerifyRelease::BlindTrust);
     }
-    let keys: Result<_, String> = line.text.split('|').map(|part| read_key(part.trim())).collect();
+    let keys: Result<_, String> = line
+        .text
+        .split('|')
+        .map(|part| read_key(part.trim(), directories))
+        .collect();
     keys.map(VerifyRelease::AnyOf)
         .map_err(|problem| Error::syntax(&line.place, problem))
 }
 
-fn read_key(text: &str) -> Result<KeyCondition, String> {
+fn read_key(text: &str, directories: &Directories) -> Result<KeyCondition, String> {
     let (key, with_subkeys) = match text.strip_suffix('+') {
         Some(rest) => (rest.trim_end(), true),
         None => (text, false),
@@ -51,8 +68,14 @@ fn read_key(text: &str) -> Result<KeyCondition, String> {
     if key.contains([' ', '\t', ',']) {
         return problem("several keys have `|` between them; a fingerprint has no spaces");
     }
+    let is_file = key.contains('/') || [".asc", ".gpg", ".pgp"].iter().any(|end| key.ends_with(end));
+    let signer = if is_file {
+        Signer::File(directories.file(key))
+    } else {
+        Signer::Key(KeyId::new(key).map_err(|error| error.to_string())?)
+    };
     Ok(KeyCondition {
-        key: KeyId::new(key).map_err(|error| error.to_string())?,
+        signer,
         may_be_invalid,
         with_subkeys,
     })
@@ -61,16 +84,41 @@ fn read_key(text: &str) -> Result<KeyCondition, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conf::Options;
+
+    fn directories() -> Directories {
+        let options = Options {
+            basedir: Some("/srv/apt".into()),
+            ..Options::default()
+        };
+        Directories::resolve(&options, None).unwrap().0
+    }
 
     #[test]
     fn signs_after_a_key_are_read_with_and_without_spaces() {
+        let directories = directories();
         for text in ["437D05B5!+", "437d05b5 ! +"] {
-            let condition = read_key(text).unwrap();
+            let condition = read_key(text, &directories).unwrap();
             assert!(condition.may_be_invalid && condition.with_subkeys, "{text}");
-            assert_eq!(condition.key.as_str(), "437D05B5");
+            assert_eq!(condition.signer, Signer::Key(KeyId::new("437D05B5").unwrap()));
         }
         for text in ["", "+", "437D05B5+!", "437D05B5 437D05B6", "437D05B5,437D05B6"] {
-            assert!(read_key(text).is_err(), "{text}");
+            assert!(read_key(text, &directories).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_keyring_file() {
+        let directories = directories();
+        for (text, file) in [
+            ("/usr/share/keyrings/debian.gpg", "/usr/share/keyrings/debian.gpg"),
+            ("keys/hp.asc !", "/srv/apt/conf/keys/hp.asc"),
+            ("hp.pgp", "/srv/apt/conf/hp.pgp"),
+            ("+b/keys/hp", "/srv/apt/keys/hp"),
+        ] {
+            let condition = read_key(text, &directories).unwrap();
+            assert_eq!(condition.signer, Signer::File(file.into()), "{text}");
+            assert_eq!(condition.may_be_invalid, text.ends_with('!'), "{text}");
         }
     }
 }

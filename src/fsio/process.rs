@@ -12,6 +12,14 @@ use rustix::process::{Pid, Signal};
 /// # Errors
 /// The program cannot be started, or had to be killed.
 pub fn run_limited(command: &mut Command, limit: Duration) -> io::Result<ExitStatus> {
+    run_until(command, limit, || false)
+}
+
+/// The same, and it is killed when `is_over` says so, which is asked many times a second.
+///
+/// # Errors
+/// The program cannot be started, or had to be killed.
+pub fn run_until(command: &mut Command, limit: Duration, is_over: impl Fn() -> bool) -> io::Result<ExitStatus> {
     let mut child = start(command.process_group(0))?;
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
@@ -19,11 +27,15 @@ pub fn run_limited(command: &mut Command, limit: Duration) -> io::Result<ExitSta
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if start.elapsed() >= limit {
+        let is_over = is_over();
+        if is_over || start.elapsed() >= limit {
             if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                 rustix::process::kill_process_group(group, Signal::KILL)?;
             }
             child.wait()?;
+            if is_over {
+                return Err(io::Error::new(io::ErrorKind::Interrupted, "it was told to stop"));
+            }
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!("did not end within {} s and was killed", limit.as_secs()),

@@ -302,8 +302,10 @@ impl Intake {
             },
             failure: None,
         };
-        let value = read(&mut BufReader::with_capacity(CHUNK_BYTES, &mut tee));
-        let content = tee.finish()?;
+        // most files are small, and there are many
+        let chunk_bytes = usize::try_from(size_bytes.saturating_add(1)).map_or(CHUNK_BYTES, |all| all.min(CHUNK_BYTES));
+        let value = read(&mut BufReader::with_capacity(chunk_bytes, &mut tee));
+        let content = tee.finish(chunk_bytes)?;
         if content.size_bytes != size_bytes {
             return Err(Error::Changed {
                 path: origin.to_owned(),
@@ -355,8 +357,8 @@ struct Tee<'a> {
 
 impl Tee<'_> {
     /// Takes in what nobody has read yet.
-    fn finish(mut self) -> Result<FileDigests, Error> {
-        let mut buffer = vec![0; CHUNK_BYTES];
+    fn finish(mut self, chunk_bytes: usize) -> Result<FileDigests, Error> {
+        let mut buffer = vec![0; chunk_bytes];
         while self.failure.is_none() && self.step(&mut buffer)? > 0 {}
         match self.failure {
             Some(failure) => Err(failure.into()),

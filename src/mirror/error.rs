@@ -1,7 +1,9 @@
 //! Why an upstream cannot be used.
 
-use crate::model::ErrorKind;
+use std::path::PathBuf;
+
 use crate::model::digest::Mismatch;
+use crate::model::{DigestKind, ErrorKind, Promise};
 use crate::{fsio, pgp};
 
 /// A step with an upstream failed.
@@ -17,6 +19,23 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {problem}")]
+    Signals {
+        /// Why.
+        problem: String,
+    },
+    /// A signal came before this was done.
+    #[error("interrupted by a signal")]
+    Interrupted,
+    /// The server is not who it says, or nobody known says so.
+    #[error("cannot trust the server of `{url}`: {problem}")]
+    Certificate {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with its certificate.
+        problem: String,
+    },
     /// The host cannot be reached.
     #[error("cannot reach `{url}`: {problem}")]
     Unreachable {
@@ -25,13 +44,25 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// The server has failed so often that it is not asked any more.
+    #[error("did not ask for `{url}`: {count} files in a row failed at `{host}`")]
+    GivenUp {
+        /// What was wanted.
+        url: String,
+        /// The server.
+        host: String,
+        /// How many failed.
+        count: u32,
+    },
     /// The server refuses.
-    #[error("cannot get `{url}`: the server answers {status}")]
+    #[error("cannot get `{url}`: the server answers {status}{}", wait(*retry_after_seconds))]
     Status {
         /// What was asked for.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// After how many seconds the server wants to be asked again, where it says so.
+        retry_after_seconds: Option<u64>,
     },
     /// The transfer broke off or stalled.
     #[error("cannot get all of `{url}`: {problem}")]
@@ -82,6 +113,28 @@ pub enum Error {
         #[source]
         source: pgp::Error,
     },
+    /// A keyring file that the rule names cannot be used.
+    #[error("cannot use the keyring file `{}` that `VerifyRelease` names", path.display())]
+    Keyring {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<pgp::Error>,
+    },
+    /// A file is promised by a digest alone that can be forged, or by none.
+    #[error("{promised_by} promises `{path}` {} alone, which can be forged", match digest {
+        Some(digest) => format!("by {digest}"),
+        None => "by its size".into(),
+    })]
+    WeakDigest {
+        /// What promises it.
+        promised_by: String,
+        /// The file.
+        path: String,
+        /// The best of its digests.
+        digest: Option<DigestKind>,
+    },
     /// No signature that the rule wants.
     #[error("no good signature of `{url}` by a key that `VerifyRelease` names: {problem}")]
     Untrusted {
@@ -107,6 +160,14 @@ pub enum Error {
         date: String,
         /// The date of the accepted one.
         accepted: String,
+    },
+    /// Release is of a day to come.
+    #[error("`{url}` is of {date}, which is in the future")]
+    Future {
+        /// The file.
+        url: String,
+        /// Its date.
+        date: String,
     },
     /// Release is no longer valid.
     #[error("`{url}` was valid until {valid_until} only")]
@@ -148,6 +209,12 @@ pub enum Error {
     },
 }
 
+fn wait(seconds: Option<u64>) -> String {
+    seconds.map_or_else(String::new, |seconds| {
+        format!(" and wants to be asked again after {seconds} seconds")
+    })
+}
+
 fn list(differences: &[Mismatch]) -> String {
     differences
         .iter()
@@ -156,7 +223,55 @@ fn list(differences: &[Mismatch]) -> String {
         .join(", ")
 }
 
+const TRY_LATER: &str = "an upstream that is just being changed can look like this: try again later";
+
+fn untrusted_hint(problem: &str) -> &'static str {
+    let hints = [
+        (
+            "by an unknown key",
+            "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it",
+        ),
+        (
+            "too weak",
+            "`VerifyRelease: KEY!`, with an exclamation mark, takes it all the same: it can be forged",
+        ),
+        (
+            "by a key that expired",
+            "`VerifyRelease: KEY!` takes it together with --ignore=expiredkey",
+        ),
+        (
+            "by a revoked key",
+            "`VerifyRelease: KEY!` takes it together with --ignore=revokedkey",
+        ),
+        (
+            ": expired on",
+            "`VerifyRelease: KEY!` takes it together with --ignore=expiredsignature",
+        ),
+        ("not made over this text", TRY_LATER),
+        (
+            "it has no signature",
+            "`VerifyRelease: blindtrust` takes what is not signed: anybody can change it",
+        ),
+    ];
+    let hint = hints.iter().find(|(words, _)| problem.contains(words));
+    hint.map_or(
+        "if the key is right, name it in `VerifyRelease`; `KEY+` also takes signatures by subkeys of KEY",
+        |(_, hint)| hint,
+    )
+}
+
 impl Error {
+    /// The refusal of a file that `promised_by` promises so.
+    #[must_use]
+    pub fn weak(promised_by: &str, path: &str, promise: &Promise) -> Self {
+        let sha1 = promise.sha1.map(|_| DigestKind::Sha1);
+        Self::WeakDigest {
+            promised_by: promised_by.to_owned(),
+            path: path.to_owned(),
+            digest: sha1.or(promise.md5.map(|_| DigestKind::Md5)),
+        }
+    }
+
     /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -166,12 +281,19 @@ impl Error {
             Self::Size { .. } | Self::TooLong { .. } | Self::Mismatch { .. } | Self::Unpack { .. } => {
                 ErrorKind::Mismatch
             }
+            Self::Keyring { source, .. } => source.kind(),
             Self::Signed { .. }
+            | Self::WeakDigest { .. }
             | Self::Untrusted { .. }
             | Self::Older { .. }
+            | Self::Future { .. }
             | Self::Expired { .. }
             | Self::OtherSuite { .. } => ErrorKind::BadSignature,
+            Self::Interrupted => ErrorKind::Interrupted,
             Self::Client { .. }
+            | Self::Signals { .. }
+            | Self::Certificate { .. }
+            | Self::GivenUp { .. }
             | Self::Unreachable { .. }
             | Self::Transfer { .. }
             | Self::Method { .. }
@@ -184,25 +306,45 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Signed { source, .. } => return source.hint(),
-            Self::Untrusted { problem, .. } if problem.contains("unknown key") => {
-                "if the key is right, `aptrepo key import FILE` makes it known; `VerifyRelease` must name it".into()
+            Self::Untrusted { problem, .. } => untrusted_hint(problem).into(),
+            Self::Keyring { .. } => {
+                "put the upstream's public key there, armored or not; a relative name is looked for in \
+                                     conf/, and no keyring is needed where `VerifyRelease` names a key that \
+                                     `aptrepo key import` took"
+                    .into()
             }
-            Self::Untrusted { .. } => "`VerifyRelease: KEY+` also takes signatures by subkeys of KEY; `KEY!` takes a \
-                                       weak one, and with --ignore=expiredkey or --ignore=revokedkey such a key"
-                .into(),
+            Self::WeakDigest { digest, .. } => match digest {
+                Some(DigestKind::Sha1) => {
+                    "if the upstream has nothing better, `Tolerate: sha1` in the rule takes it".into()
+                }
+                Some(_) => "if the upstream has nothing better, `Tolerate: md5` in the rule takes it".into(),
+                None => "the upstream must give a digest; `VerifyRelease: blindtrust` would take all".into(),
+            },
             Self::NotListed { .. } => {
                 "name the components and architectures that the upstream has in the rule's `Components`, \
                  `UDebComponents` and `Architectures`"
                     .into()
             }
-            Self::Mismatch { .. } | Self::Size { .. } => {
-                "an upstream that is just being changed can look like this: try again later".into()
-            }
-            Self::Older { .. } | Self::OtherSuite { .. } => {
+            Self::Mismatch { .. } | Self::Size { .. } => TRY_LATER.into(),
+            Self::Future { .. } => "a clock is wrong, the upstream's or the one of this machine".into(),
+            Self::Older { .. } => {
                 "if it is right all the same, remove the copy of its Release below lists/, which it is compared with"
                     .into()
             }
-            Self::Expired { .. } => "the upstream must be renewed by who signs it".into(),
+            Self::OtherSuite { .. } => {
+                "`Suite` names it as the upstream does; `Tolerate: othername` in the rule takes a Release of any name"
+                    .into()
+            }
+            Self::Certificate { .. } => {
+                "trusted are the authorities of the system (the package ca-certificates); a line \
+                 `Acquire::https::CaInfo=/FILE.pem` in the rule's `Config` names others instead"
+                    .into()
+            }
+            Self::Expired { .. } => {
+                "the upstream must be renewed by who signs it; if it never is, `Tolerate: expired` in the \
+                                     rule takes it"
+                    .into()
+            }
             _ => return None,
         })
     }
@@ -210,7 +352,17 @@ impl Error {
     /// Whether it is only that nobody could be reached, which says nothing about what the upstream holds.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Certificate { .. })
+    }
+
+    /// Whether the server may do better later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Transfer { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            _ => false,
+        }
     }
 
     /// Whether the upstream answered that it has no such file.

@@ -162,8 +162,15 @@ pub struct ExtraPlace {
 
 impl ChosenExtra {
     /// How to get this file of a component; none if Release lists no form of it that can be read.
-    #[must_use]
-    pub fn listed(upstream: &Upstream, accepted: &Accepted, kind: &ExtraKind, component: &Component) -> Option<Self> {
+    ///
+    /// # Errors
+    /// Release promises it by digests that can be forged.
+    pub fn listed(
+        upstream: &Upstream,
+        accepted: &Accepted,
+        kind: &ExtraKind,
+        component: &Component,
+    ) -> Result<Option<Self>> {
         let release = &accepted.release;
         let path = kind.path(component);
         let mut forms = Vec::new();
@@ -187,11 +194,18 @@ impl ChosenExtra {
         }
         // many upstreams list plain forms that they do not have
         forms.sort_by_key(|packed| (packed.form == ListForm::Plain, packed.promise.size_bytes));
-        (!forms.is_empty()).then(|| Self {
+        let plain = release.promise(&path).copied();
+        let relies = |promise: Option<&Promise>| promise.is_some_and(|promise| upstream.relies_on(promise));
+        if let Some(weak) = forms.iter().find(|packed| !relies(Some(&packed.promise)))
+            && !relies(plain.as_ref())
+        {
+            return Err(Error::weak(&format!("`{}`", accepted.url), &path, &weak.promise));
+        }
+        Ok((!forms.is_empty()).then(|| Self {
             forms,
-            plain: release.promise(&path).copied(),
+            plain,
             settings: upstream.settings.clone(),
-        })
+        }))
     }
 
     /// How to get a file of which nothing is known but its SHA-256.
@@ -291,7 +305,11 @@ fn refuse_mismatch(promise: &Promise, content: &FileDigests, url: &str) -> Resul
 ///
 /// # Errors
 /// The inner results say why one cannot be used.
-pub fn fetch_extras(transfer: &mut Transfer, chosen: &[ChosenExtra], room: &Path) -> Vec<Result<Option<ExtraPlace>>> {
+pub fn fetch_extras(
+    transfer: &mut Transfer<'_>,
+    chosen: &[ChosenExtra],
+    room: &Path,
+) -> Vec<Result<Option<ExtraPlace>>> {
     let mut results: Vec<Result<Option<ExtraPlace>>> = chosen.iter().map(|_| Ok(None)).collect();
     let mut open: Vec<(usize, usize)> = (0..chosen.len()).map(|number| (number, 0)).collect();
     while !open.is_empty() {
@@ -314,7 +332,14 @@ pub fn fetch_extras(transfer: &mut Transfer, chosen: &[ChosenExtra], room: &Path
                 // another form may be there
                 Err(error) if error.is_missing() => open.push((number, at.saturating_add(1))),
                 Err(error) => *result = Err(error),
-                Ok(arrival) => *result = take(extra, at, room, arrival).map(Some),
+                Ok(arrival) => {
+                    let is_resumed = matches!(arrival, Arrival::New { is_resumed: true, .. });
+                    match take(extra, at, room, arrival) {
+                        // what an earlier run left was the start of something else
+                        Err(_) if is_resumed => open.push((number, at)),
+                        taken => *result = taken.map(Some),
+                    }
+                }
             }
         });
     }
@@ -323,12 +348,12 @@ pub fn fetch_extras(transfer: &mut Transfer, chosen: &[ChosenExtra], room: &Path
 
 fn take(extra: &ChosenExtra, at: usize, room: &Path, arrival: Arrival) -> Result<ExtraPlace> {
     let file = extra.part(room, at);
-    let (Some(packed), Arrival::New { url, .. }) = (extra.forms.get(at), arrival) else {
+    let (Some(packed), Arrival::New { known, .. }) = (extra.forms.get(at), arrival) else {
         return Err(Error::Client {
             problem: format!("no answer about `{}`", file.display()),
         });
     };
-    let checked = extra.check(&file, packed.form, &url);
+    let checked = extra.check(&file, packed.form, &known.url);
     if checked.is_err() {
         // it is whole, and wrong: nothing to go on with
         fsio::remove_if_there(&file)?;

@@ -5,64 +5,49 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_NONE_MATCH, RANGE};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION, RANGE, RETRY_AFTER,
+};
+use reqwest::{Response, StatusCode};
 
-use super::transfer::{Arrival, TransferSettings, Wanted};
+use super::client::Client;
+use super::pace::Pace;
+use super::progress::Gauge;
+use super::transfer::{Arrival, Known, Wanted};
 use super::{Error, Result};
 use crate::fsio::{self, AtPath};
 
 /// How often all addresses of a file are tried, and the pauses between.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1)];
-const MAX_REDIRECTS: usize = 5;
-
-/// A client that keeps to these settings.
-pub(super) fn client(settings: &TransferSettings) -> Result<Client> {
-    // a second installation fails, and is not needed
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let failed = |error: reqwest::Error| Error::Client {
-        problem: with_causes(&error),
-    };
-    let builder = Client::builder()
-        .user_agent(concat!("aptrepo/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(settings.connect_limit)
-        .read_timeout(settings.stall_limit)
-        .redirect(redirect::Policy::custom(follow));
-    let builder = match settings.proxy.as_deref() {
-        None => builder,
-        Some("") => builder.no_proxy(),
-        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(failed)?),
-    };
-    builder.build().map_err(failed)
-}
-
-/// Follows a redirect unless it leads to another scheme; from http to https is an improvement.
-fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let from = attempt.previous().last().map(|url| url.scheme().to_owned());
-    let to = attempt.url().scheme();
-    if attempt.previous().len() > MAX_REDIRECTS {
-        return attempt.error("too many redirects");
-    }
-    match from.as_deref() {
-        Some("http") if matches!(to, "http" | "https") => attempt.follow(),
-        Some("https") if to == "https" => attempt.follow(),
-        _ => {
-            let problem = format!("it redirects to `{to}:`");
-            attempt.error(problem)
-        }
-    }
-}
+/// The longest pause that a server can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A file that was changed so shortly before the server sent it may have changed once more within the same second.
+const SETTLED_SECONDS: i64 = 2;
 
 /// What a failed attempt means for the next ones.
 struct Failure {
     error: Error,
     /// Whether the same request can succeed a little later.
     may_pass: bool,
+    /// The pause before that, where the server asks for one.
+    pause: Duration,
 }
 
 impl Failure {
     fn for_good(error: Error) -> Self {
-        Self { error, may_pass: false }
+        Self {
+            error,
+            may_pass: false,
+            pause: Duration::ZERO,
+        }
+    }
+
+    fn for_now(error: Error) -> Self {
+        Self {
+            may_pass: true,
+            ..Self::for_good(error)
+        }
     }
 }
 
@@ -73,21 +58,24 @@ impl From<fsio::Error> for Failure {
 }
 
 /// Gets a file: each address in turn, and those that may do better later once more, after a pause.
-pub(super) async fn fetch(client: &Client, wanted: &Wanted) -> Result<Arrival> {
+pub(super) async fn fetch(client: &Client, wanted: &Wanted, gauge: &Gauge) -> Result<Arrival> {
     let mut left: Vec<&String> = wanted.urls.iter().collect();
     let mut first_error: Option<Error> = None;
+    let mut asked = Duration::ZERO;
     for pause in PAUSES {
         if left.is_empty() {
             break;
         }
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.max(asked)).await;
+        asked = Duration::ZERO;
         let mut again = Vec::new();
         for url in left {
-            match attempt(client, wanted, url).await {
+            match attempt((client, gauge), wanted, url).await {
                 Ok(arrival) => return Ok(arrival),
-                Err(Failure { error, may_pass }) => {
+                Err(Failure { error, may_pass, pause }) => {
                     if may_pass {
                         again.push(url);
+                        asked = asked.max(pause);
                     }
                     // that an upstream lacks by-hash, or a fallback, says less than what another address did
                     if first_error
@@ -106,20 +94,25 @@ pub(super) async fn fetch(client: &Client, wanted: &Wanted) -> Result<Arrival> {
     }))
 }
 
-async fn attempt(client: &Client, wanted: &Wanted, url: &str) -> std::result::Result<Arrival, Failure> {
+async fn attempt(
+    (client, gauge): (&Client, &Gauge),
+    wanted: &Wanted,
+    url: &str,
+) -> std::result::Result<Arrival, Failure> {
     let there = start_of(wanted);
+    gauge.begin(there);
     if there > 0 && wanted.size_bytes == Some(there) {
         return Ok(Arrival::New {
-            url: url.to_owned(),
-            etag: None,
+            known: Known::nothing(url),
+            is_resumed: true,
         });
     }
     let mut request = client.get(url).header(ACCEPT_ENCODING, "identity");
-    // a time alone does not tell two files of the same second apart, nor an older one put in the place of a newer
-    if let Some((known_url, etag)) = &wanted.known
-        && known_url == url
-    {
+    let known = wanted.known.as_ref().filter(|known| known.url == url);
+    if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
         request = request.header(IF_NONE_MATCH, etag);
+    } else if let Some(modified) = known.and_then(|known| known.modified.as_deref()) {
+        request = request.header(IF_MODIFIED_SINCE, modified);
     }
     if there > 0 {
         request = request.header(RANGE, format!("bytes={there}-"));
@@ -127,30 +120,48 @@ async fn attempt(client: &Client, wanted: &Wanted, url: &str) -> std::result::Re
     let response = request.send().await.map_err(|error| failure(url, &error))?;
     let status = response.status();
     match status {
-        StatusCode::NOT_MODIFIED if wanted.known.is_some() => Ok(Arrival::NotModified),
-        StatusCode::OK => receive(response, wanted, url, 0).await,
+        StatusCode::NOT_MODIFIED if known.is_some() => Ok(Arrival::NotModified),
+        StatusCode::OK => receive((client, gauge), response, wanted, url, 0).await,
         StatusCode::PARTIAL_CONTENT if there > 0 && starts_at(&response, there) => {
-            receive(response, wanted, url, there).await
+            receive((client, gauge), response, wanted, url, there).await
         }
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
             // what is here is not the start of what is there
             fsio::remove_if_there(&wanted.to)?;
-            Err(status_failure(url, status, true))
+            Err(status_failure(url, &response, true))
         }
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            Err(status_failure(url, status, true))
+            Err(status_failure(url, &response, true))
         }
-        _ => Err(status_failure(url, status, status.is_server_error())),
+        _ if status.is_redirection() && status != StatusCode::NOT_MODIFIED => Err(Failure::for_good(Error::Transfer {
+            url: url.to_owned(),
+            problem: misdirection(&response),
+        })),
+        _ => Err(status_failure(url, &response, status.is_server_error())),
     }
 }
 
-fn status_failure(url: &str, status: StatusCode, may_pass: bool) -> Failure {
+/// Where a redirect leads to that is not followed.
+fn misdirection(response: &Response) -> String {
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    match location.and_then(|location| location.split_once(':')) {
+        Some((scheme, _)) => format!("it redirects to `{scheme}:`"),
+        None => "it redirects to nowhere".into(),
+    }
+}
+
+fn status_failure(url: &str, response: &Response, may_pass: bool) -> Failure {
+    let header = response.headers().get(RETRY_AFTER);
+    let retry_after_seconds = header.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let pause = Duration::from_secs(retry_after_seconds.unwrap_or(0));
     Failure {
         error: Error::Status {
             url: url.to_owned(),
-            status: status.as_u16(),
+            status: response.status().as_u16(),
+            retry_after_seconds,
         },
-        may_pass,
+        may_pass: may_pass && pause <= LONGEST_PAUSE,
+        pause,
     }
 }
 
@@ -173,17 +184,20 @@ fn starts_at(response: &Response, start: u64) -> bool {
 
 /// Writes the answer behind the `start` bytes that are there.
 async fn receive(
+    (client, gauge): (&Client, &Gauge),
     mut response: Response,
     wanted: &Wanted,
     url: &str,
     start: u64,
 ) -> std::result::Result<Arrival, Failure> {
-    let etag = etag(response.headers());
+    let known = known(url, response.headers());
+    gauge.begin(start);
     if let Some(length) = response.content_length() {
         check_length(wanted, url, start.saturating_add(length)).map_err(Failure::for_good)?;
     }
     let mut file = open(&wanted.to, start)?;
     let mut length = start;
+    let mut pace = Pace::new(wanted.settings.stall_limit);
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(url, &error))? {
         length = length.saturating_add(chunk.len() as u64);
         let most = wanted.size_bytes.unwrap_or(wanted.limit_bytes).min(wanted.limit_bytes);
@@ -193,19 +207,22 @@ async fn receive(
             return Err(Failure::for_good(too_long(wanted, url, length)));
         }
         file.write_all(&chunk).at("write", &wanted.to)?;
+        gauge.add(chunk.len() as u64);
+        pace.arrived(chunk.len()).map_err(|problem| {
+            let url = url.to_owned();
+            Failure::for_now(Error::Transfer { url, problem })
+        })?;
+        pace.rests(client.slow_down(chunk.len() as u64)).await;
     }
     match wanted.size_bytes {
-        Some(expected) if expected != length => Err(Failure {
-            error: Error::Size {
-                url: url.to_owned(),
-                expected,
-                found: length,
-            },
-            may_pass: true,
-        }),
-        _ => Ok(Arrival::New {
+        Some(expected) if expected != length => Err(Failure::for_now(Error::Size {
             url: url.to_owned(),
-            etag,
+            expected,
+            found: length,
+        })),
+        _ => Ok(Arrival::New {
+            known,
+            is_resumed: start > 0,
         }),
     }
 }
@@ -241,13 +258,37 @@ fn check_length(wanted: &Wanted, url: &str, length: u64) -> Result<()> {
     Ok(())
 }
 
-fn etag(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(ETAG)?.to_str().ok()?;
-    (value.len() <= 1000).then(|| value.to_owned())
+/// What the next request can ask by. A time that is nearly now is left out, as the file may change again within its
+/// second (RFC 9110, section 8.8.2.2).
+fn known(url: &str, headers: &HeaderMap) -> Known {
+    let text = |name: HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (value.len() <= 1000).then(|| value.to_owned())
+    };
+    let etag = text(ETAG);
+    let sent = text(DATE).as_deref().and_then(unix_seconds);
+    let modified = text(LAST_MODIFIED).filter(|modified| match (unix_seconds(modified), sent) {
+        (Some(modified), Some(sent)) => sent.saturating_sub(modified) >= SETTLED_SECONDS,
+        _ => false,
+    });
+    Known {
+        url: url.to_owned(),
+        modified: modified.filter(|_| etag.is_none()),
+        etag,
+    }
+}
+
+/// A date as HTTP has it, in Unix seconds.
+pub(super) fn unix_seconds(date: &str) -> Option<i64> {
+    let time = jiff::fmt::rfc2822::parse(date).ok()?;
+    Some(time.timestamp().as_second())
 }
 
 fn failure(url: &str, error: &reqwest::Error) -> Failure {
     let (url, problem) = (url.to_owned(), with_causes(error));
+    if is_about_certificate(error) {
+        return Failure::for_good(Error::Certificate { url, problem });
+    }
     if error.is_redirect() || error.is_builder() {
         return Failure::for_good(Error::Transfer { url, problem });
     }
@@ -256,17 +297,31 @@ fn failure(url: &str, error: &reqwest::Error) -> Failure {
     } else {
         Error::Transfer { url, problem }
     };
-    Failure { error, may_pass: true }
+    Failure::for_now(error)
+}
+
+fn is_about_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(_)) = tls.or_else(|| error.downcast_ref()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The innermost causes say what happened; the outer ones repeat the address.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut texts = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         texts.push(error.to_string());
         cause = error.source();
     }
+    texts.dedup();
     match texts.as_slice() {
         [] => error.to_string(),
         [.., second, last] if !last.is_empty() => format!("{second}: {last}"),

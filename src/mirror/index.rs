@@ -111,7 +111,16 @@ impl WantedIndex<'_> {
             }
             chosen.packed = promise.copied();
             chosen.add(self.upstream, self.path, form);
-            return Ok(chosen);
+            let promises = [chosen.packed, chosen.plain];
+            if promises
+                .iter()
+                .flatten()
+                .any(|promise| self.upstream.relies_on(promise))
+            {
+                return Ok(chosen);
+            }
+            let promise = chosen.packed.or(chosen.plain).unwrap_or_default();
+            return Err(Error::weak(&format!("`{}`", accepted.url), &path, &promise));
         }
         Err(Error::NotListed {
             release: accepted.url.clone(),
@@ -170,6 +179,19 @@ impl ChosenIndex {
         }
     }
 
+    fn arrived(&self, lists: &Path, arrival: Result<Arrival>) -> Arrived {
+        Arrived::For(match arrival {
+            Ok(Arrival::New { known, is_resumed }) => match self.take(lists, &known.url) {
+                Err(_) if is_resumed => return Arrived::AsStartOfAnother,
+                taken => taken,
+            },
+            Ok(Arrival::NotModified) => Err(Error::Client {
+                problem: format!("no answer about `{}`", self.list_name),
+            }),
+            Err(error) => Err(error),
+        })
+    }
+
     /// Checks what came, unpacks it, checks that, and puts it in its place.
     fn take(&self, lists: &Path, url: &str) -> Result<IndexPlace> {
         let part = self.part(lists, "part");
@@ -207,13 +229,20 @@ impl ChosenIndex {
     }
 }
 
+/// What came of one index.
+enum Arrived {
+    For(Result<IndexPlace>),
+    /// Nothing that can be used: it was put together from what an earlier run left and what is there now.
+    AsStartOfAnother,
+}
+
 /// Gets indexes, those that changed since the last run, and gives the place of each. Without `download` the copies of an
 /// earlier run must do.
 ///
 /// # Errors
 /// The inner results say why one cannot be used.
 pub fn fetch_indexes(
-    transfer: &mut Transfer,
+    transfer: &mut Transfer<'_>,
     chosen: &[ChosenIndex],
     lists: &Path,
     download: bool,
@@ -227,22 +256,23 @@ pub fn fetch_indexes(
         }
         places.push(copy.map(Ok));
     }
-    let wanted = missing
-        .iter()
-        .filter_map(|number| Some(chosen.get(*number)?.wanted(lists)))
-        .collect();
-    transfer.fetch_all(wanted, |at, arrival| {
-        let number = missing.get(at).copied();
-        let index = number.and_then(|number| chosen.get(number));
-        if let (Some(index), Some(place)) = (index, number.and_then(|number| places.get_mut(number))) {
-            *place = Some(arrival.and_then(|arrival| match arrival {
-                Arrival::New { url, .. } => index.take(lists, &url),
-                Arrival::NotModified => Err(Error::Client {
-                    problem: format!("no answer about `{}`", index.list_name),
-                }),
-            }));
-        }
-    });
+    // what an earlier run left may be the start of another state: then it is fetched once more as a whole
+    while !missing.is_empty() {
+        let mut again = Vec::new();
+        let indexes = missing.iter().filter_map(|number| chosen.get(*number));
+        let wanted = indexes.map(|index| index.wanted(lists)).collect();
+        transfer.fetch_all(wanted, |at, arrival| {
+            let Some(number) = missing.get(at).copied() else { return };
+            let (Some(index), Some(place)) = (chosen.get(number), places.get_mut(number)) else {
+                return;
+            };
+            match index.arrived(lists, arrival) {
+                Arrived::AsStartOfAnother => again.push(number),
+                Arrived::For(outcome) => *place = Some(outcome),
+            }
+        });
+        missing = again;
+    }
     let absent = |index: &ChosenIndex| Error::NoCopy {
         file: index.file(lists).display().to_string(),
     };

@@ -1,12 +1,17 @@
 //! The methods `file` and `copy`: upstreams in a directory of this machine. `file` gives a file a second name where the
 //! file system can, `copy` always copies.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::transfer::{Arrival, Wanted};
+use super::transfer::{Arrival, Known, Wanted};
 use super::{Error, Result};
 use crate::fsio::{self, AtPath};
+
+/// The permission bits of a file that everybody may read.
+const READABLE: u32 = 0o444;
 
 /// The path of an address by one of these methods, and whether it may be linked; `None` for other methods.
 pub(super) fn path_of(url: &str) -> Option<(PathBuf, bool)> {
@@ -30,8 +35,8 @@ pub(super) fn fetch(wanted: &Wanted) -> Result<Arrival> {
         match bring(wanted, url) {
             Ok(()) => {
                 return Ok(Arrival::New {
-                    url: url.clone(),
-                    etag: None,
+                    known: Known::nothing(url),
+                    is_resumed: false,
                 });
             }
             Err(error) => first_error = first_error.or(Some(error)),
@@ -48,7 +53,7 @@ fn bring(wanted: &Wanted, url: &str) -> Result<()> {
     };
     let metadata = fs::metadata(&from).at("open", &from)?;
     if !metadata.is_file() {
-        return Err(std::io::Error::other("not a regular file")).at("read", &from)?;
+        return Err(io::Error::other("not a regular file")).at("read", &from)?;
     }
     check_size(wanted, url, metadata.len())?;
     fsio::remove_if_there(&wanted.to)?;
@@ -57,10 +62,19 @@ fn bring(wanted: &Wanted, url: &str) -> Result<()> {
 }
 
 fn place(from: &Path, to: &Path, may_link: bool) -> std::result::Result<(), fsio::Error> {
-    if may_link && fs::symlink_metadata(from).at("open", from)?.is_file() && fs::hard_link(from, to).is_ok() {
+    let metadata = fs::symlink_metadata(from).at("open", from)?;
+    // one that not everybody may read would be no use in the pool, and its mode is not ours to change
+    let is_public = metadata.is_file() && metadata.mode() & READABLE == READABLE;
+    if may_link && is_public && fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
-    fs::copy(from, to).map(drop).at("copy", from)
+    let mut source = File::open(from).at("open", from)?;
+    let mut target = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(to)
+        .at("write", to)?;
+    io::copy(&mut source, &mut target).map(drop).at("copy", from)
 }
 
 fn check_size(wanted: &Wanted, url: &str, found: u64) -> Result<()> {

@@ -2,68 +2,22 @@
 //! `http` and `local`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use super::client::Client;
+use super::interrupt::Interrupt;
+use super::patience::Patience;
+use super::progress::{Meter, Progress, TICK};
+use super::settings::TransferSettings;
 use super::{Error, Result, http, local};
 
-/// How long a connection may take to come up.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How long a server may send nothing.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
 /// How many files are on their way at once.
 const IN_FLIGHT: usize = 8;
-
-/// How a rule's `Config` wants its upstream to be asked.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct TransferSettings {
-    /// The proxy; `None`: that of the environment, if any. Empty: none.
-    pub proxy: Option<String>,
-    /// How long a connection may take to come up.
-    pub connect_limit: Duration,
-    /// How long the server may send nothing.
-    pub stall_limit: Duration,
-}
-
-impl Default for TransferSettings {
-    fn default() -> Self {
-        Self {
-            proxy: None,
-            connect_limit: CONNECT_LIMIT,
-            stall_limit: STALL_LIMIT,
-        }
-    }
-}
-
-impl TransferSettings {
-    /// Reads the lines of `Config`, such as `Acquire::http::Proxy=http://proxy:3128`; gives a warning for each line
-    /// that has no effect.
-    #[must_use]
-    pub fn of_config(lines: &[String]) -> (Self, Vec<String>) {
-        let mut settings = Self::default();
-        let mut warnings = Vec::new();
-        for line in lines {
-            let (name, value) = line.split_once('=').unwrap_or((line, ""));
-            let value = value.trim().trim_end_matches(';').trim_matches('"');
-            let name = name.trim().to_ascii_lowercase();
-            match name.as_str() {
-                "acquire::http::proxy" | "acquire::https::proxy" => {
-                    let is_direct = value.eq_ignore_ascii_case("direct");
-                    settings.proxy = Some(if is_direct { String::new() } else { value.to_owned() });
-                }
-                "acquire::http::timeout" | "acquire::https::timeout" => match value.parse() {
-                    Ok(seconds @ 1..=3600) => {
-                        settings.stall_limit = Duration::from_secs(seconds);
-                        settings.connect_limit = settings.stall_limit.min(CONNECT_LIMIT);
-                    }
-                    _ => warnings.push(format!("`{line}` in `Config` is no number of seconds from 1 to 3600")),
-                },
-                _ => warnings.push(format!("`{line}` in `Config` has no effect")),
-            }
-        }
-        (settings, warnings)
-    }
-}
+/// How long it may take from the `Date` of a Release until its file is there.
+const MAKING_SECONDS: u64 = 3600;
 
 /// One file that is wanted.
 #[derive(Debug, Clone, Default)]
@@ -76,12 +30,46 @@ pub struct Wanted {
     pub size_bytes: Option<u64>,
     /// The most that is read.
     pub limit_bytes: u64,
-    /// A copy from this address is here, with this `ETag`: it is sent only if it is another now.
-    pub known: Option<(String, String)>,
+    /// A copy is here, of which this is known: it is sent only if it is another now.
+    pub known: Option<Known>,
     /// Whether it may be a second name of a file of this machine; nobody may write to it then.
     pub may_link: bool,
     /// How to ask.
     pub settings: TransferSettings,
+}
+
+/// What tells one state of a file from another, for the next request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The address that had it.
+    pub url: String,
+    /// Its `ETag`.
+    pub etag: Option<String>,
+    /// Its `Last-Modified`, where it has no `ETag`.
+    pub modified: Option<String>,
+}
+
+impl Known {
+    /// A file from this address, of which nothing more is known.
+    #[must_use]
+    pub fn nothing(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            etag: None,
+            modified: None,
+        }
+    }
+
+    /// What of it tells a Release of this `Date` from the next one. `Last-Modified` does so where it is the time at
+    /// which the Release was made; where files are put there with any time, two may have the same.
+    #[must_use]
+    pub(super) fn for_release(self, date: Option<i64>) -> Option<Self> {
+        let modified = self.modified.as_deref().and_then(http::unix_seconds);
+        let is_of_then = modified
+            .zip(date)
+            .is_some_and(|(modified, date)| modified.abs_diff(date) <= MAKING_SECONDS);
+        (self.etag.is_some() || is_of_then).then_some(self)
+    }
 }
 
 /// What came of a wanted file.
@@ -89,28 +77,38 @@ pub struct Wanted {
 pub enum Arrival {
     /// It is at its place.
     New {
-        /// The address that had it.
-        url: String,
-        /// Its `ETag`, for the next request.
-        etag: Option<String>,
+        /// Where it came from.
+        known: Known,
+        /// Whether its start was here before.
+        is_resumed: bool,
     },
     /// The copy that is here is what the server has.
     NotModified,
 }
 
+/// Who is told how far a transfer is, and with none that it is over.
+type Watcher<'a> = Box<dyn Fn(Option<&Progress>) + 'a>;
+
 /// Gets files.
-#[derive(Debug)]
-pub struct Transfer {
+pub struct Transfer<'a> {
     runtime: tokio::runtime::Runtime,
-    clients: HashMap<TransferSettings, reqwest::Client>,
+    clients: HashMap<TransferSettings, Client>,
+    interrupt: Interrupt,
+    watcher: Watcher<'a>,
 }
 
-impl Transfer {
-    /// Makes ready to get files; nothing is connected yet.
+impl fmt::Debug for Transfer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transfer").finish_non_exhaustive()
+    }
+}
+
+impl<'a> Transfer<'a> {
+    /// Makes ready to get files; nothing is connected yet. `watcher` is told several times a second how far it is.
     ///
     /// # Errors
     /// The system gives no threads.
-    pub fn new() -> Result<Self> {
+    pub fn new(interrupt: Interrupt, watcher: impl Fn(Option<&Progress>) + 'a) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -120,58 +118,118 @@ impl Transfer {
                 problem: error.to_string(),
             })?,
             clients: HashMap::new(),
+            interrupt,
+            watcher: Box::new(watcher),
         })
     }
 
-    /// Gets all files, several at once, and tells of each as it arrives or fails, with its place in `wanted`.
+    /// Gets all files, several at once, and tells of each as it arrives or fails, with its place in `wanted`. After a
+    /// signal the rest fails; what arrived of it stays where it is.
     pub fn fetch_all(&mut self, wanted: Vec<Wanted>, mut each: impl FnMut(usize, Result<Arrival>)) {
+        let mut meter = Meter::new(wanted.iter().map(|wanted| wanted.size_bytes));
         let mut remote = Vec::new();
         for (number, wanted) in wanted.into_iter().enumerate() {
             if wanted.urls.iter().any(|url| local::path_of(url).is_some()) {
-                each(number, local::fetch(&wanted));
+                each(number, self.fetch_local(&mut meter, number, &wanted));
                 continue;
             }
             match self.client(&wanted.settings) {
                 Ok(client) => remote.push((number, client, wanted)),
-                Err(error) => each(number, Err(error)),
+                Err(error) => {
+                    meter.end(number);
+                    each(number, Err(error));
+                }
             }
         }
-        let mut remote = remote.into_iter();
-        self.runtime.block_on(async {
-            let mut running = tokio::task::JoinSet::new();
-            let mut numbers = HashMap::new();
-            loop {
-                while running.len() < IN_FLIGHT
-                    && let Some((number, client, wanted)) = remote.next()
-                {
-                    let task = running.spawn(async move { http::fetch(&client, &wanted).await });
-                    numbers.insert(task.id(), number);
-                }
-                let Some(ended) = running.join_next_with_id().await else {
-                    break;
-                };
-                let (id, outcome) = match ended {
-                    Ok((id, outcome)) => (id, outcome),
-                    Err(error) => {
-                        let problem = format!("the transfer ended by itself: {error}");
-                        (error.id(), Err(Error::Client { problem }))
-                    }
-                };
-                if let Some(number) = numbers.remove(&id) {
-                    each(number, outcome);
-                }
-            }
-        });
+        if !remote.is_empty() {
+            let context = (&self.interrupt, &self.watcher);
+            self.runtime.block_on(fetch_remote(context, &mut meter, remote, each));
+        }
+        (self.watcher)(None);
     }
 
-    fn client(&mut self, settings: &TransferSettings) -> Result<reqwest::Client> {
+    fn fetch_local(&self, meter: &mut Meter, number: usize, wanted: &Wanted) -> Result<Arrival> {
+        if self.interrupt.is_told() {
+            return Err(Error::Interrupted);
+        }
+        if meter.is_due() {
+            (self.watcher)(Some(&meter.progress()));
+        }
+        let gauge = meter.begin(number, wanted.urls.first().map_or("", String::as_str));
+        let arrival = local::fetch(wanted);
+        if arrival.is_ok() {
+            gauge.add(wanted.size_bytes.unwrap_or(0));
+        }
+        meter.end(number);
+        arrival
+    }
+
+    fn client(&mut self, settings: &TransferSettings) -> Result<Client> {
         if let Some(client) = self.clients.get(settings) {
             return Ok(client.clone());
         }
-        let client = http::client(settings)?;
+        let client = Client::new(settings)?;
         self.clients.insert(settings.clone(), client.clone());
         Ok(client)
     }
+}
+
+async fn fetch_remote(
+    (interrupt, watcher): (&Interrupt, &Watcher<'_>),
+    meter: &mut Meter,
+    remote: Vec<(usize, Client, Wanted)>,
+    mut each: impl FnMut(usize, Result<Arrival>),
+) {
+    let mut remote = remote.into_iter();
+    let mut patience = Patience::default();
+    let mut running = tokio::task::JoinSet::new();
+    let mut numbers = HashMap::new();
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        while running.len() < IN_FLIGHT
+            && !interrupt.is_told()
+            && let Some((number, client, wanted)) = remote.next()
+        {
+            if let Some(error) = patience.is_over(&wanted) {
+                meter.end(number);
+                each(number, Err(error));
+                continue;
+            }
+            let gauge = meter.begin(number, wanted.urls.first().map_or("", String::as_str));
+            let host = Patience::host(&wanted).to_owned();
+            let task = running.spawn(async move { http::fetch(&client, &wanted, &gauge).await });
+            numbers.insert(task.id(), (number, host));
+        }
+        let ended = tokio::select! {
+            biased;
+            () = interrupt.told() => break,
+            ended = running.join_next_with_id() => ended,
+            _ = ticks.tick() => {
+                if meter.is_due() {
+                    watcher(Some(&meter.progress()));
+                }
+                continue;
+            }
+        };
+        let Some(ended) = ended else { break };
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, outcome),
+            Err(error) => {
+                let problem = format!("the transfer ended by itself: {error}");
+                (error.id(), Err(Error::Client { problem }))
+            }
+        };
+        if let Some((number, host)) = numbers.remove(&id) {
+            meter.end(number);
+            patience.note(host, outcome.as_ref().err());
+            each(number, outcome);
+        }
+    }
+    // after a signal: nobody writes any more when this returns
+    running.shutdown().await;
+    let begun = numbers.into_values().map(|(number, _)| number);
+    let rest = begun.chain(remote.map(|(number, ..)| number));
+    rest.for_each(|number| each(number, Err(Error::Interrupted)));
 }
 
 /// The address of a path below a base address, with the characters escaped that have a meaning in a URL.
@@ -194,19 +252,6 @@ pub(super) fn join(base: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn config_sets_proxy_and_time_limit_and_warns_of_the_rest() {
-        let lines = [
-            "Acquire::http::Proxy=http://p:1",
-            "Acquire::HTTP::Timeout=5",
-            "Acquire::http::Dl-Limit=1",
-        ];
-        let (settings, warnings) = TransferSettings::of_config(&lines.map(str::to_owned));
-        assert_eq!(settings.proxy.as_deref(), Some("http://p:1"));
-        assert_eq!(settings.stall_limit, Duration::from_secs(5));
-        assert_eq!(warnings, ["`Acquire::http::Dl-Limit=1` in `Config` has no effect"]);
-    }
 
     #[test]
     fn addresses_are_escaped() {

@@ -1,19 +1,24 @@
 //! One distribution of an upstream archive, and its Release: fetched only if it is another than the copy that is here,
 //! which is kept below `lists/` under reprepro's names and verified anew each time.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::accept::{Accepted, Signed, Trust};
-use super::transfer::{self, Arrival, Transfer, TransferSettings, Wanted};
+use super::settings::TransferSettings;
+use super::transfer::{self, Arrival, Known, Transfer, Wanted};
 use super::{Error, Result};
+use crate::conf::update::Toleration;
 use crate::conf::verify::VerifyRelease;
 use crate::fsio::{self, AtPath};
-use crate::model::DigestKind;
 use crate::model::release::format_date;
+use crate::model::{DigestKind, Promise};
 use crate::pgp::MAX_SIGNED_BYTES;
 
 /// A server may be behind another one of the same upstream by this much.
 const LAG_SECONDS: i64 = 86_400;
+/// How old a copy must be to be asked for by its time.
+const SETTLED_SECONDS: i64 = 3600;
 /// The longest Release.gpg.
 const MAX_SIGNATURE_BYTES: u64 = 1 << 20;
 
@@ -36,6 +41,8 @@ pub struct Upstream {
     pub ignore_hashes: Vec<DigestKind>,
     /// Whose signatures it must have: all of these.
     pub conditions: Vec<VerifyRelease>,
+    /// What it is allowed though it makes it less safe.
+    pub tolerated: Vec<Toleration>,
     /// How to ask.
     pub settings: TransferSettings,
 }
@@ -66,27 +73,16 @@ impl Upstream {
         self.bases.iter().map(|base| transfer::join(base, path)).collect()
     }
 
-    /// A warning if a Release calls itself neither what was asked for nor by the first part of that, as
-    /// `stretch/updates` of `stretch` does: it may be that of another distribution by the same signer.
-    fn misnamed(&self, accepted: &Accepted) -> Option<String> {
-        let asked = self.suite.as_str();
-        let first = asked.split(['/', '-']).next().unwrap_or(asked);
-        let names = [&accepted.release.codename, &accepted.release.suite];
-        let mut known = names.iter().filter_map(|name| name.as_deref()).peekable();
-        known.peek()?;
-        let fits = self.is_flat || known.any(|name| name == asked || name == first);
-        (!fits).then(|| {
-            format!(
-                "`{}` is of {}, where `{asked}` was asked for",
-                accepted.url,
-                names
-                    .into_iter()
-                    .flatten()
-                    .map(|name| format!("`{name}`"))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )
-        })
+    /// Whether what is promised so cannot be forged, or need not be: where nobody has to sign, or where the rule
+    /// tolerates the digest.
+    #[must_use]
+    pub fn relies_on(&self, promise: &Promise) -> bool {
+        let tolerates = |toleration| self.tolerated.contains(&toleration);
+        !self.wants_signature()
+            || promise.sha256.is_some()
+            || promise.sha512.is_some()
+            || promise.sha1.is_some() && tolerates(Toleration::Sha1)
+            || promise.md5.is_some() && tolerates(Toleration::Md5)
     }
 
     fn wants_signature(&self) -> bool {
@@ -101,7 +97,7 @@ impl Upstream {
 struct Copy {
     accepted: Accepted,
     is_inline: bool,
-    known: Option<(String, String)>,
+    known: Option<Known>,
 }
 
 /// What is being done for one upstream.
@@ -112,6 +108,8 @@ struct Work<'a> {
     is_inline: bool,
     /// The outcome of getting InRelease or Release.
     main: Option<Result<Arrival>>,
+    /// The outcome of the other one of these, if it was asked for first.
+    other: Option<Result<Arrival>>,
     /// The outcome of getting Release.gpg, where it is needed.
     signature: Option<Result<Arrival>>,
 }
@@ -122,7 +120,7 @@ struct Work<'a> {
 /// # Errors
 /// The inner results say why one cannot be used; the copy of the last good one is then still there.
 pub fn fetch_releases(
-    transfer: &mut Transfer,
+    transfer: &mut Transfer<'_>,
     upstreams: &[Upstream],
     lists: &Path,
     trust: &Trust<'_>,
@@ -137,23 +135,33 @@ pub fn fetch_releases(
             transfer,
             &mut works,
             |work| work.wants_main(),
-            |work, arrival| work.main = Some(arrival),
+            |work, came| work.came(came),
         );
-        works.iter_mut().for_each(Work::turn_to_release);
+        works.iter_mut().for_each(Work::turn_to_other);
         get(
             transfer,
             &mut works,
             |work| work.wants_main(),
-            |work, arrival| work.main = Some(arrival),
+            |work, came| work.came(came),
         );
+        works.iter_mut().for_each(Work::turn_back);
         let set_signature = |work: &mut Work<'_>, arrival| work.signature = Some(arrival);
         get(transfer, &mut works, |work| work.wants_signature(), set_signature);
     }
-    works.into_iter().map(|work| work.judge(trust, download)).collect()
+    let judged = works.into_iter().map(|work| {
+        let parts = ["InRelease", "Release", "Release.gpg"].map(|file| work.part(file));
+        let judged = work.judge(trust, download);
+        // their size is not known, so what is left of them is of no use
+        for part in &parts {
+            fsio::remove_if_there(part)?;
+        }
+        judged
+    });
+    judged.collect()
 }
 
 fn get(
-    transfer: &mut Transfer,
+    transfer: &mut Transfer<'_>,
     works: &mut [Work<'_>],
     wants: impl Fn(&Work<'_>) -> Option<Wanted>,
     take: impl Fn(&mut Work<'_>, Result<Arrival>),
@@ -179,10 +187,13 @@ impl<'a> Work<'a> {
             copy: None,
             is_inline: upstream.get_in_release,
             main: None,
+            other: None,
             signature: None,
         };
         // a copy that is damaged, or whose key is no longer trusted, is no copy
         work.copy = work.read_copy(trust, true).or_else(|| work.read_copy(trust, false));
+        // an upstream that had no InRelease is asked by one request whether anything is new
+        work.is_inline &= work.copy.as_ref().is_none_or(|copy| copy.is_inline);
         work
     }
 
@@ -207,12 +218,31 @@ impl<'a> Work<'a> {
             Signed::Detached(text, self.read_signature(&self.path("Release.gpg")))
         };
         let accepted = trust.verify(self.upstream, &path.display().to_string(), signed).ok()?;
-        let known = fsio::read_if_there(&self.path("etag"), 1 << 16).ok().flatten();
         Some(Copy {
             accepted,
             is_inline,
-            known: known.and_then(|json| serde_json::from_slice(&json).ok()),
+            known: self.known(trust.now),
         })
+    }
+
+    /// What the copy can be asked by. A time alone does not tell states apart that follow each other closely, as while
+    /// somebody works on the upstream: then it is fetched, and compared.
+    fn known(&self, now: i64) -> Option<Known> {
+        let path = self.path("etag");
+        let json = fsio::read_if_there(&path, 1 << 16).ok()??;
+        let known: Known = serde_json::from_slice(&json).ok()?;
+        let noted = std::fs::metadata(&path).ok()?.mtime();
+        (known.etag.is_some() || now.saturating_sub(noted) >= SETTLED_SECONDS).then_some(known)
+    }
+
+    /// Takes note of what came of asking for InRelease or Release. One that is, byte for byte, the copy is no news.
+    fn came(&mut self, arrival: Result<Arrival>) {
+        let copy = self.copy.as_ref().filter(|copy| copy.is_inline == self.is_inline);
+        let is_copy = matches!(arrival, Ok(Arrival::New { .. })) && copy.is_some() && {
+            let read = |path: &Path| fsio::read_limited(path, MAX_SIGNED_BYTES as u64).ok();
+            read(&self.part(self.main_file())) == read(&self.path(self.main_file()))
+        };
+        self.main = Some(if is_copy { Ok(Arrival::NotModified) } else { arrival });
     }
 
     fn read_signature(&self, path: &Path) -> Option<Vec<u8>> {
@@ -244,11 +274,22 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Asks for Release where there is no InRelease.
-    fn turn_to_release(&mut self) {
-        if self.is_inline && matches!(&self.main, Some(Err(error)) if error.is_missing()) {
+    /// Asks for Release where there is no InRelease; and for InRelease where Release was asked for first, and is new or
+    /// gone.
+    fn turn_to_other(&mut self) {
+        let is_missing = matches!(&self.main, Some(Err(error)) if error.is_missing());
+        let is_new = matches!(&self.main, Some(Ok(Arrival::New { .. })));
+        if self.upstream.get_in_release && (is_missing || is_new && !self.is_inline) {
+            self.is_inline = !self.is_inline;
+            self.other = self.main.take();
+        }
+    }
+
+    /// Takes the Release that came first where there is no InRelease beside it.
+    fn turn_back(&mut self) {
+        if self.is_inline && matches!(&self.main, Some(Err(error)) if error.is_missing()) && self.other.is_some() {
             self.is_inline = false;
-            self.main = None;
+            self.main = self.other.take();
         }
     }
 
@@ -271,21 +312,18 @@ impl<'a> Work<'a> {
                 Ok(Some(copy.accepted))
             }
             (Some(Ok(Arrival::NotModified)), Some(copy)) => {
-                trust.check_fields(self.upstream, &copy.accepted, None)?;
+                trust.check_fields(self.upstream, &copy.accepted, Some(&copy.accepted))?;
                 Ok(Some(copy.accepted))
             }
-            (Some(Ok(Arrival::New { url, etag })), copy) => {
-                let (mut accepted, copy) = (self.verify_new(trust, &url)?, copy.map(|copy| copy.accepted));
+            (Some(Ok(Arrival::New { known, .. })), copy) => {
+                let (accepted, copy) = (self.verify_new(trust, &known.url)?, copy.map(|copy| copy.accepted));
                 if let Some(newer) = copy.as_ref().and_then(|copy| lagging(&accepted, copy)) {
-                    trust.check_fields(self.upstream, &newer, None)?;
+                    trust.check_fields(self.upstream, &newer, Some(&newer))?;
                     return Ok(Some(newer));
                 }
-                trust.check_fields(self.upstream, &accepted, copy.as_ref())?;
-                if copy.is_none() {
-                    accepted.warning = self.upstream.misnamed(&accepted);
-                }
-                self.keep(etag.map(|etag| (url, etag)))?;
-                Ok(Some(accepted))
+                let warning = trust.check_fields(self.upstream, &accepted, copy.as_ref())?;
+                self.keep(known.for_release(accepted.release.date))?;
+                Ok(Some(Accepted { warning, ..accepted }))
             }
             (Some(Err(error)), _) => Err(error),
             (None | Some(Ok(Arrival::NotModified)), _) => Err(Error::Client {
@@ -317,7 +355,7 @@ impl<'a> Work<'a> {
 
     /// Makes what was accepted the copy for the next run. A crash between two of these steps leaves no copy that
     /// verifies, or the old one: both do no harm.
-    fn keep(&self, known: Option<(String, String)>) -> Result<()> {
+    fn keep(&self, known: Option<Known>) -> Result<()> {
         fsio::remove_if_there(&self.path("etag"))?;
         let rename = |file: &str| {
             let to = self.path(file);

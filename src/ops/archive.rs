@@ -27,6 +27,8 @@ pub struct Settings {
     /// The clock, in Unix seconds. A command that waited for the lock looks at it again, so that what it does is not
     /// older than what others did meanwhile.
     pub clock: fn() -> i64,
+    /// Ends the program at once: for those who cannot wait until a command that was told to stop has done so.
+    pub end_at_once: fn(),
     /// Who runs the command, for the journal.
     pub user: String,
     /// The command's name, for scripts.
@@ -51,6 +53,8 @@ pub trait Reporter: Sync {
     fn note(&self, line: &str);
     /// News for somebody who watches.
     fn status(&self, line: &str);
+    /// How far something is that takes long, in a line that stands in the place of the one before; none when it is over.
+    fn progress(&self, line: Option<&str>);
     /// Something that should be looked at, though the command goes on.
     fn warning(&self, line: &str);
 }

@@ -285,7 +285,7 @@ impl Publisher<'_> {
         let archive = self.session.archive;
         for MissingFileList { path, sha256 } in packages {
             match paths_in(&path.to_fs_path(&archive.directories.out), sha256) {
-                Ok(paths) => self.session.guard.put_file_list(sha256, &paths)?,
+                Ok(paths) => self.session.guard.database().put_file_list(sha256, &paths)?,
                 Err(problem) => {
                     archive.reporter.warning(&format!(
                         "Contents are published without the files of `{path}`: {problem}"

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::conf::distribution::Distribution;
 use crate::conf::{Directories, ExportMode};
@@ -58,10 +59,16 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Another command holds it for longer than the user wants to wait; the error names that command.
     pub fn begin(archive: &'a Archive<'a>) -> Result<Self> {
+        Self::begin_within(archive, archive.settings.options.lock_patience())
+    }
+
+    /// The same for a command that has its own idea of how long to wait.
+    ///
+    /// # Errors
+    /// As [`Session::begin`].
+    pub fn begin_within(archive: &'a Archive<'a>, patience: Duration) -> Result<Self> {
         let settings = &archive.settings;
-        let guard = archive
-            .database()?
-            .lock(&settings.command_line, settings.options.lock_patience())?;
+        let guard = archive.database()?.lock(&settings.command_line, patience)?;
         let session = Self {
             archive,
             now: (settings.clock)(),
@@ -231,9 +238,10 @@ impl<'a> Session<'a> {
         store.announce_files(&files, self.now)?;
         for new_file in &wanted {
             if let Some((digest, paths)) = &new_file.file_list {
-                self.guard.put_file_list(digest, paths)?;
+                self.guard.database().put_file_list(digest, paths)?;
             }
         }
+        self.guard.keep_file_lists()?;
         // two packages of one command may be made of the same file
         let mut placed = BTreeSet::new();
         for new_file in wanted {

@@ -288,10 +288,10 @@ impl KeyHome {
         self.directory.join("public")
     }
 
-    /// Nobody else may look into the secret directory, or put another in its place.
+    /// Nobody else may put other keys there. That they see its names is no harm: the files are closed to them.
     fn check_permissions(&self) -> Result<(), Error> {
         check_closed(&self.directory, 0o022, 0o700)?;
-        check_closed(&self.secret_dir(), 0o077, 0o700)
+        check_closed(&self.secret_dir(), 0o022, 0o700)
     }
 
     fn read_key(&self, file: &Path) -> Result<Option<Cert>, Error> {

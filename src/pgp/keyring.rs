@@ -68,6 +68,13 @@ impl Keyring {
         self.certs.is_empty()
     }
 
+    /// Whether it has the primary key of this whole fingerprint, in hexadecimal digits.
+    #[must_use]
+    pub fn has_primary(&self, fingerprint: &str) -> bool {
+        let wanted: Option<Fingerprint> = fingerprint.parse().ok();
+        wanted.is_some_and(|wanted| self.certs.iter().any(|cert| cert.fingerprint() == wanted))
+    }
+
     /// The keyring as a binary file, the form that all clients read.
     ///
     /// # Errors

@@ -15,6 +15,9 @@ use super::garbage::files_in;
 use super::records::{read, seal};
 use super::{Database, WriteGuard};
 
+/// The directory of all this.
+pub(super) const TOP: &str = "extras";
+
 /// What a distribution has of these files.
 struct Record {
     /// The files that it needs.
@@ -25,16 +28,16 @@ struct Record {
 
 /// The directory of the files.
 pub(super) fn files(database: &Path) -> PathBuf {
-    database.join("extras/files")
+    database.join(TOP).join("files")
 }
 
 /// The directory of the records.
 pub(super) fn records(database: &Path) -> PathBuf {
-    database.join("extras/records")
+    database.join(TOP).join("records")
 }
 
 fn room(database: &Path) -> PathBuf {
-    database.join("extras/partial")
+    database.join(TOP).join("partial")
 }
 
 fn file_path(database: &Path, content: &Sha256) -> PathBuf {
@@ -99,37 +102,39 @@ impl Database {
     pub fn extra_file(&self, content: &Sha256) -> PathBuf {
         file_path(self.directory(), content)
     }
-}
 
-impl WriteGuard {
-    /// The directory where such files wait until they are whole; it is made.
+    /// The directory where such files wait until they are whole; it is made. The caller holds the lock of
+    /// [`Database::lock_updates`].
     ///
     /// # Errors
     /// It cannot be made.
     pub fn extras_room(&self) -> Result<PathBuf> {
-        let room = room(self.database().directory());
+        let room = room(self.directory());
         fsio::create_dir_all(&room)?;
         Ok(room)
     }
 
-    /// Removes what still waits.
+    /// Removes what still waits there.
     ///
     /// # Errors
     /// Something cannot be removed.
     pub fn clear_extras_room(&self) -> Result<()> {
-        Ok(fsio::remove_tree(&room(self.database().directory()))?)
+        Ok(fsio::remove_tree(&room(self.directory()))?)
     }
 
-    /// Takes in a file from [`Self::extras_room`], whose content the caller has checked. Not durable yet.
+    /// Takes in a file from [`Self::extras_room`], whose content the caller has checked. Not durable yet; what no record
+    /// names a day later is collected.
     ///
     /// # Errors
     /// It cannot be moved.
     pub fn put_extra(&self, file: &Path, content: &Sha256) -> Result<()> {
-        let place = file_path(self.database().directory(), content);
+        let place = file_path(self.directory(), content);
         fsio::create_dir_all(fsio::parent(&place))?;
         Ok(std::fs::rename(file, &place).at("put a new file at", &place)?)
     }
+}
 
+impl WriteGuard {
     /// Keeps the record of a distribution, durable at return, with all files put before. `keeps` are the files that it
     /// names, which garbage collection must keep.
     ///
@@ -167,11 +172,11 @@ mod tests {
     /// A time by which all that nobody keeps is old enough to go.
     const LATER: i64 = 4_102_444_800;
 
-    fn put(guard: &WriteGuard, content: &[u8]) -> Sha256 {
-        let file = guard.extras_room().unwrap().join("f");
+    fn put(database: &Database, content: &[u8]) -> Sha256 {
+        let file = database.extras_room().unwrap().join("f");
         fsio::write_new(&file, content).unwrap();
         let digest = Sha256::of(content);
-        guard.put_extra(&file, &digest).unwrap();
+        database.put_extra(&file, &digest).unwrap();
         digest
     }
 
@@ -181,7 +186,7 @@ mod tests {
         let database = Database::at(directory.path()).unwrap();
         let guard = database.lock("test", Duration::ZERO).unwrap();
         let codename = Codename::new("a/b").unwrap();
-        let (kept, unwanted) = (put(&guard, b"kept"), put(&guard, b"unwanted"));
+        let (kept, unwanted) = (put(&database, b"kept"), put(&database, b"unwanted"));
         guard.set_extras(&codename, b"record", &[kept]).unwrap();
         let collected = guard.open().unwrap().collect_objects(LATER, LATER).unwrap();
         assert_eq!(collected.extras, 1);
@@ -207,7 +212,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::at(directory.path()).unwrap();
         let guard = database.lock("test", Duration::ZERO).unwrap();
-        let new = put(&guard, b"new");
+        let new = put(&database, b"new");
         let file = database.extra_file(&new);
         fsio::set_modified(&file, LATER - 3600).unwrap();
         let _ = guard.open().unwrap().collect_objects(LATER, LATER).unwrap();

@@ -11,6 +11,7 @@ use crate::model::{PoolFile, Sha256};
 use super::blocks::RootId;
 use super::error::{Error, Result};
 use super::extras;
+use super::file_lists::FileLists;
 use super::journal::Position;
 use super::open::{PoolRecord, Store};
 use super::records;
@@ -34,8 +35,8 @@ pub struct Collected {
 }
 
 impl Store {
-    /// Removes the objects that no head, no published record and no journal line since `keep_since` names, the file
-    /// lists of .debs that the pool no longer has, and the other files of upstreams that no record names. `now` and `keep_since` are Unix seconds; the objects of the last
+    /// Removes the objects that no head, no published record and no journal line since `keep_since` names, and the file
+    /// lists of .debs that the pool no longer has. `now` and `keep_since` are Unix seconds; the objects of the last
     /// minutes' states stay in any case, for readers that hold one. Nothing is removed while a published record cannot
     /// be read, as nobody knows what it keeps. Reads every kept root, so it is not for every command.
     ///
@@ -53,9 +54,7 @@ impl Store {
         })?;
         let rows = self.tables().pool_rows()?;
         let debs = rows.into_iter().map(|(_, content)| content.digests.sha256).collect();
-        sweep(&records::file_lists(self.directory()), old, &debs, |_| {
-            collected.file_lists += 1;
-        })?;
+        collected.file_lists = FileLists::at(self.directory()).sweep(old, &debs)?;
         match extras::kept(self.directory()) {
             Err(Error::Damaged { .. } | Error::Codec { .. }) => {}
             kept => {

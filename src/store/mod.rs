@@ -9,6 +9,7 @@ mod dump;
 pub mod edit;
 mod error;
 mod extras;
+mod file_lists;
 mod garbage;
 mod journal;
 mod keys;
@@ -38,11 +39,13 @@ pub use open::{PoolRecord, Reference, Store};
 pub use snapshot::Snapshot;
 pub use txn::{Commit, WriteTxn};
 
+use file_lists::FileLists;
 use journal::{Journal, Position, State};
 use objects::Objects;
 use tables::Tables;
 
 const FORMAT: &str = "1";
+const UPDATE_LOCK: &str = "update.lock";
 /// How long a command waits for another process's short look into the tables.
 const TABLES_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -52,6 +55,7 @@ pub struct Database {
     directory: PathBuf,
     objects: Objects,
     journal: Journal,
+    file_lists: FileLists,
 }
 
 impl Database {
@@ -65,6 +69,7 @@ impl Database {
             directory: directory.to_owned(),
             objects: Objects::at(directory),
             journal: Journal::at(directory),
+            file_lists: FileLists::at(directory),
         })
     }
 
@@ -92,6 +97,16 @@ impl Database {
             command: command.to_owned(),
             repairs: Mutex::default(),
         })
+    }
+
+    /// Takes the right to follow upstreams, which one process has at a time beside the one that writes, waiting for up to
+    /// `patience`. Makes the directory if need be.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process holds it, or the directory cannot be written.
+    pub fn lock_updates(&self, command: &str, patience: Duration) -> Result<Lock> {
+        fsio::create_dir_all(&self.directory)?;
+        Ok(Lock::take(&self.directory.join(UPDATE_LOCK), command, patience)?)
     }
 
     /// The state as it is now. Needs no lock, waits for nobody and writes nothing.
@@ -134,7 +149,25 @@ impl Database {
     /// # Errors
     /// The list cannot be read.
     pub fn file_list(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-        records::read_file_list(&self.directory, deb)
+        self.file_lists.get(deb)
+    }
+
+    /// Adds the paths in a .deb. They are kept with [`Database::keep_file_lists`], or once one is asked for. Needs no
+    /// lock: a list whose .deb does not come into the pool is collected, and one that is lost is read from the .deb
+    /// again.
+    ///
+    /// # Errors
+    /// The list cannot be written.
+    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
+        self.file_lists.put(deb, paths)
+    }
+
+    /// Keeps the file lists that were put.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn keep_file_lists(&self) -> Result<()> {
+        self.file_lists.keep()
     }
 
     /// All files of the pool for a reader, sorted by path. Waits for a writer that has the tables open.
@@ -190,9 +223,13 @@ fn check_format(directory: &Path) -> Result<()> {
     }
 }
 
-/// Our own lock, the version on its way, and the lock file that reprepro leaves when it was killed.
+/// Our own locks, the version on its way, what an update has brought in without a lock, and the lock file that reprepro leaves when it was killed.
 fn is_there_before_version(name: &OsStr) -> bool {
-    name == "lock" || name == "lockfile" || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
+    name == "lock"
+        || name == UPDATE_LOCK
+        || name == extras::TOP
+        || name == "lockfile"
+        || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
 }
 
 /// The right to write, until it and all that was opened with it are dropped.
@@ -226,7 +263,7 @@ impl WriteGuard {
         let places = [
             directory.clone(),
             self.database.objects.directory().to_owned(),
-            records::file_lists(directory),
+            self.database.file_lists.directory().to_owned(),
             records::published_directory(directory),
             extras::records(directory),
         ];
@@ -235,12 +272,12 @@ impl WriteGuard {
             .try_for_each(|place| fsio::remove_temporary_files(place))?)
     }
 
-    /// Keeps the paths in a .deb.
+    /// Keeps the file lists that were put, and tidies up among them.
     ///
     /// # Errors
-    /// The list cannot be written.
-    pub fn put_file_list(&self, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
-        records::write_file_list(&self.database.directory, deb, paths)
+    /// They cannot be written.
+    pub fn keep_file_lists(&self) -> Result<()> {
+        self.database.file_lists.merge()
     }
 
     /// Keeps the publisher's own record of a distribution, durable at return, with all objects put before. `keeps` are
@@ -299,6 +336,7 @@ impl WriteGuard {
             directory,
             objects,
             journal,
+            ..
         } = &self.database;
         let tables = Tables::open(directory, lock)?;
         let reached = tables.position()?;

@@ -1,5 +1,5 @@
-//! Small files of the database that are neither objects nor tables: the file list of each .deb, under the SHA-256 of
-//! the .deb, and what was last published of each distribution. Each is one zstd frame behind its length and SHA-256.
+//! Small files of the database that are neither objects nor tables: what was last published of each distribution. Each
+//! is one zstd frame behind its length and SHA-256.
 //!
 //! They stand in files of their own because the tables may be thrown away and made anew, and these cannot.
 
@@ -10,7 +10,7 @@ use crate::model::{Codename, Sha256};
 
 use super::blocks::{self, RootId};
 use super::error::{Error, Result};
-use super::objects::{compress, decompress, write_unsynced};
+use super::objects::{compress, decompress};
 
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
@@ -21,49 +21,6 @@ pub(super) struct Published {
     pub(super) keeps: Vec<RootId>,
     /// The publisher's own bytes.
     pub(super) record: Vec<u8>,
-}
-
-/// Where the file list of a .deb is.
-pub(super) fn file_list_path(database: &Path, deb: &Sha256) -> PathBuf {
-    let name = deb.to_string();
-    let (shard, rest) = name.split_at(2);
-    file_lists(database).join(shard).join(rest)
-}
-
-/// The directory of all file lists.
-pub(super) fn file_lists(database: &Path) -> PathBuf {
-    database.join("filelists")
-}
-
-/// The paths in a .deb, sorted; none if they are not known, or what is known is torn: then the .deb must be read again.
-pub(super) fn read_file_list(database: &Path, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-    let list = match read(&file_list_path(database, deb)) {
-        Ok(Some(list)) => list,
-        Ok(None) | Err(Error::Damaged { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    // each path ends with a NUL, so the last piece is empty
-    let mut paths: Vec<Vec<u8>> = list.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    paths.pop();
-    Ok(Some(paths))
-}
-
-/// Keeps the paths in a .deb. Not synced: a list that a crash takes is read from the .deb again.
-pub(super) fn write_file_list(database: &Path, deb: &Sha256, paths: &[Vec<u8>]) -> Result<()> {
-    let mut sorted: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let mut list = Vec::new();
-    for path in sorted {
-        list.extend_from_slice(path);
-        list.push(0);
-    }
-    let path = file_list_path(database, deb);
-    let directory = file_lists(database);
-    if !directory.is_dir() {
-        fsio::create_dir_all(&directory)?;
-    }
-    write_unsynced(&directory, &path, &[&seal(&list, &path)?])
 }
 
 fn published_path(database: &Path, codename: &Codename) -> PathBuf {

@@ -643,20 +643,9 @@ fn a_file_in_another_sources_directory_is_not_lost_sight_of() {
 }
 
 #[test]
-fn file_lists_and_published_records_come_back() {
+fn published_records_come_back() {
     let archive = Archive::new();
     let guard = archive.guard();
-    let deb = Sha256::of(b"deb");
-    assert_eq!(archive.database().file_list(&deb).unwrap(), None);
-    guard
-        .put_file_list(&deb, &[b"usr/b".to_vec(), b"etc/\xff a".to_vec(), b"usr/b".to_vec()])
-        .unwrap();
-    let sorted = Some(vec![b"etc/\xff a".to_vec(), b"usr/b".to_vec()]);
-    assert_eq!(archive.database().file_list(&deb).unwrap(), sorted);
-    assert_eq!(archive.database().file_list(&deb).unwrap(), sorted);
-    guard.put_file_list(&deb, &[]).unwrap();
-    assert_eq!(archive.database().file_list(&deb).unwrap(), Some(vec![]));
-
     let codename = Codename::new("stable/updates").unwrap();
     guard.set_published(&codename, b"record", &[]).unwrap();
     assert_eq!(
@@ -665,21 +654,6 @@ fn file_lists_and_published_records_come_back() {
     );
     guard.forget_published(&codename).unwrap();
     assert_eq!(archive.database().published(&codename).unwrap(), None);
-}
-
-#[test]
-fn a_torn_file_list_is_not_known() {
-    let archive = Archive::new();
-    let guard = archive.guard();
-    let deb = Sha256::of(b"deb");
-    guard.put_file_list(&deb, &[b"usr/b".to_vec()]).unwrap();
-    let path = records::file_list_path(&archive.path(), &deb);
-    let whole = fs::read(&path).unwrap();
-    for length in 0..whole.len() {
-        fs::remove_file(&path).unwrap();
-        fsio::write_new(&path, &whole[..length]).unwrap();
-        assert_eq!(archive.database().file_list(&deb).unwrap(), None, "{length} bytes");
-    }
 }
 
 proptest! {
@@ -756,9 +730,10 @@ fn garbage_is_what_nothing_names() {
     guard
         .set_published(&Codename::new("a").unwrap(), b"", &[contents])
         .unwrap();
-    guard.put_file_list(&Sha256::of(b"no deb"), &[]).unwrap();
+    guard.database().put_file_list(&Sha256::of(b"no deb"), &[]).unwrap();
     let deb = package("bash", "1").entry.files[0].content.digests.sha256;
-    guard.put_file_list(&deb, &[]).unwrap();
+    guard.database().put_file_list(&deb, &[]).unwrap();
+    guard.keep_file_lists().unwrap();
     assert_eq!(object_files(&archive).len(), 6);
 
     let nothing = store.collect_objects(0, 15).unwrap();

@@ -256,7 +256,7 @@ fn a_secret_key_open_to_others_is_refused() {
     );
     for (path, open, right) in [
         (file.as_path(), 0o644, 0o600),
-        (&secret, 0o750, 0o700),
+        (&secret, 0o770, 0o700),
         (home.directory(), 0o777, 0o700),
     ] {
         fs::set_permissions(path, fs::Permissions::from_mode(open)).unwrap();

@@ -102,6 +102,21 @@ pub struct Server {
     /// Without a slash at its end.
     pub url: String,
     pub name: &'static str,
+    /// What nginx writes about requests.
+    log: Option<PathBuf>,
+}
+
+/// One request, as nginx saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The number of its connection.
+    pub connection: String,
+    pub status: u16,
+    /// How many bytes nginx gave to the system to send.
+    pub bytes_sent: u64,
+    pub path: String,
+    /// `Range`, or `-`.
+    pub range: String,
 }
 
 impl Server {
@@ -120,11 +135,17 @@ impl Server {
             child,
             url,
             name: "aptrepo serve",
+            log: None,
         })
     }
 
-    /// nginx on a free port, or none if it is not installed.
+    /// nginx in front of the published tree, on a free port, or none if it is not installed.
     pub fn nginx(env: &TestEnv) -> TestResult<Option<Self>> {
+        Self::nginx_of(env, &env.outdir(), "")
+    }
+
+    /// nginx in front of any directory, with these further directives for its server.
+    pub fn nginx_of(env: &TestEnv, served: &Path, directives: &str) -> TestResult<Option<Self>> {
         let Some(program) = find_program("nginx") else {
             skip("nginx is not installed");
             return Ok(None);
@@ -132,7 +153,7 @@ impl Server {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let dir = env.root().join("nginx");
         std::fs::create_dir_all(&dir)?;
-        let (shown, outdir) = (dir.display(), env.outdir());
+        let (shown, served) = (dir.display(), served.display());
         let conf = dir.join("nginx.conf");
         let user = if rustix::process::geteuid().is_root() {
             "user root;"
@@ -143,11 +164,12 @@ impl Server {
             &conf,
             format!(
                 "daemon off; {user} worker_processes 1; pid {shown}/pid; error_log {shown}/error.log;\n\
-                 events {{ worker_connections 64; }}\nhttp {{ access_log off; default_type application/octet-stream;\n\
+                 events {{ worker_connections 64; }}\nhttp {{ default_type application/octet-stream;\n\
+                 log_format test '$connection $status $body_bytes_sent $uri $http_range';\n\
+                 access_log {shown}/access.log test;\n\
                  client_body_temp_path {shown}/b; proxy_temp_path {shown}/p; fastcgi_temp_path {shown}/f;\n\
                  uwsgi_temp_path {shown}/u; scgi_temp_path {shown}/s;\n\
-                 server {{ listen 127.0.0.1:{port}; root {}; }} }}\n",
-                outdir.display()
+                 server {{ listen 127.0.0.1:{port}; root {served}; {directives} }} }}\n"
             ),
         )?;
         let child = Command::new(program)
@@ -168,7 +190,29 @@ impl Server {
             child,
             url: format!("http://127.0.0.1:{port}"),
             name: "nginx",
+            log: Some(dir.join("access.log")),
         }))
+    }
+
+    /// The requests since the last call; nginx only.
+    pub fn requests(&self) -> TestResult<Vec<Request>> {
+        let path = self.log.as_ref().ok_or("this server has no log")?;
+        // it is written when an answer has ended, which the client may know first
+        std::thread::sleep(Duration::from_millis(100));
+        let text = std::fs::read_to_string(path)?;
+        std::fs::write(path, "")?;
+        let request = |line: &str| {
+            let mut words = line.split(' ');
+            let mut next = || words.next().ok_or("a short line");
+            Ok(Request {
+                connection: next()?.to_owned(),
+                status: next()?.parse()?,
+                bytes_sent: next()?.parse()?,
+                path: next()?.to_owned(),
+                range: next()?.to_owned(),
+            })
+        };
+        text.lines().map(request).collect()
     }
 
     /// Each server that there is for this archive.

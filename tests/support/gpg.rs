@@ -14,16 +14,28 @@ pub struct GnupgHome {
 impl GnupgHome {
     /// Makes the directory and a key without passphrase in it.
     pub fn create(dir: &Path) -> io::Result<Self> {
+        Self::create_with(dir, &[], "ed25519", "never")
+    }
+
+    /// Makes the directory and a key of this algorithm and life time (`1d`, `never`), with these options for gpg.
+    pub fn create_with(dir: &Path, options: &[&str], algorithm: &str, expiry: &str) -> io::Result<Self> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let home = Self { dir: dir.into() };
-        home.gpg(&[
-            "--quick-generate-key",
-            "Test <test@example.org>",
-            "ed25519",
-            "sign",
-            "never",
-        ])?;
+        let user = "Test <test@example.org>";
+        home.gpg(&[options, &["--quick-generate-key", user, algorithm, "sign", expiry]].concat())?;
         Ok(home)
+    }
+
+    /// Revokes the key.
+    pub fn revoke(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.dir.join("openpgp-revocs.d"))? {
+            // a colon keeps it from being used by mistake
+            let path = entry?.path();
+            let text = std::fs::read_to_string(&path)?.replace(":-----BEGIN", "-----BEGIN");
+            std::fs::write(&path, text)?;
+            self.gpg(&["--import", &path.to_string_lossy()])?;
+        }
+        Ok(())
     }
 
     pub fn dir(&self) -> &Path {

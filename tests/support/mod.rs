@@ -16,6 +16,7 @@ pub mod deb;
 pub mod env;
 pub mod gpg;
 pub mod index;
+pub mod mirror;
 pub mod scenario;
 pub mod source;
 pub mod state;

@@ -15,12 +15,15 @@ use super::TestResult;
 use super::deb::{Compression, Deb};
 use super::gpg::GnupgHome;
 
+/// Changes a file of an index before Release is made: its suffix, and its bytes.
+type Spoil = fn(&str, Vec<u8>) -> Vec<u8>;
+
 /// A distribution, `s`, with the component main, for amd64 and i386, kept in `root`.
 #[derive(Debug)]
 pub struct Upstream {
     root: PathBuf,
     /// Its name.
-    pub suite: String,
+    pub name: String,
     /// Other files of it, by path.
     pub others: BTreeMap<String, Other>,
     /// `Date` of its Release, in Unix seconds.
@@ -29,17 +32,32 @@ pub struct Upstream {
     pub fields: String,
     /// What is changed in the text of Packages before Release is made: from, to.
     pub edits: Vec<(String, String)>,
+    /// What is changed in the text of Release before it is signed: from, to.
+    pub release_edits: Vec<(String, String)>,
+    /// The forms of each index, beside the plain one.
+    pub forms: Vec<Compression>,
+    /// What becomes of the files of an index.
+    pub spoil: Spoil,
+    /// Whether there is InRelease; else Release and Release.gpg.
+    pub is_inline: bool,
+    /// How `gpg` is to sign.
+    pub signing: Vec<String>,
 }
 
 impl Upstream {
     pub fn new(root: &Path, date: i64) -> Self {
         Self {
             root: root.to_owned(),
-            suite: "s".into(),
+            name: "s".into(),
             others: BTreeMap::new(),
             date,
             fields: String::new(),
             edits: Vec::new(),
+            release_edits: Vec::new(),
+            forms: vec![Compression::Gz],
+            spoil: |_, bytes| bytes,
+            is_inline: true,
+            signing: Vec::new(),
         }
     }
 
@@ -47,8 +65,9 @@ impl Upstream {
         &self.root
     }
 
-    fn directory(&self) -> PathBuf {
-        self.root.join("dists").join(&self.suite)
+    /// The directory of its distribution.
+    pub fn suite(&self) -> PathBuf {
+        self.root.join("dists").join(&self.name)
     }
 
     /// Gives it a text that Release lists plain and as `.gz`, and that is there as `.gz` alone.
@@ -61,7 +80,7 @@ impl Upstream {
 
     fn write_others(&self, release: &mut String) -> TestResult {
         for (path, other) in &self.others {
-            let file = self.directory().join(path);
+            let file = self.suite().join(path);
             std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
             if other.is_there {
                 std::fs::write(&file, &other.content)?;
@@ -78,9 +97,8 @@ impl Upstream {
 
     /// Makes these its packages, and signs with a key if there is one. A package's files lie in `pool/NAME/`.
     pub fn publish(&self, debs: &[Deb], key: Option<&GnupgHome>) -> TestResult {
-        let suite = &self.suite;
-        let date = rfc_date(self.date);
-        let mut release = format!("Suite: {suite}\nCodename: {suite}\nDate: {date}\n{}", self.fields);
+        let (name, date) = (&self.name, rfc_date(self.date));
+        let mut release = format!("Suite: {name}\nCodename: {name}\nDate: {date}\n{}", self.fields);
         release.push_str("SHA256:\n");
         for arch in ["amd64", "i386"] {
             let path = format!("main/binary-{arch}/Packages");
@@ -91,24 +109,39 @@ impl Upstream {
             for (from, to) in &self.edits {
                 text = text.replace(from, to);
             }
-            let packed = Compression::Gz.pack(text.as_bytes())?;
-            for (suffix, bytes) in [("", text.as_bytes()), (".gz", &packed)] {
-                let file = self.directory().join(format!("{path}{suffix}"));
+            for form in std::iter::once(Compression::None).chain(self.forms.iter().copied()) {
+                let suffix = form.suffix();
+                let bytes = (self.spoil)(suffix, form.pack(text.as_bytes())?);
+                let file = self.suite().join(format!("{path}{suffix}"));
                 std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
-                std::fs::write(&file, bytes)?;
-                writeln!(release, " {} {} {path}{suffix}", hex(bytes), bytes.len())?;
+                std::fs::write(&file, &bytes)?;
+                writeln!(release, " {} {} {path}{suffix}", hex(&bytes), bytes.len())?;
             }
         }
         self.write_others(&mut release)?;
-        let file = self.directory().join("Release");
-        std::fs::write(&file, &release)?;
-        let inline = self.directory().join("InRelease");
-        let _ = std::fs::remove_file(&inline);
-        if let Some(key) = key {
-            std::fs::write(&inline, &release)?;
-            key.clearsign(&inline)?;
+        for (from, to) in &self.release_edits {
+            release = release.replace(from, to);
         }
-        Ok(())
+        self.sign(&release, key)
+    }
+
+    /// Writes this Release, and signs it if there is a key.
+    fn sign(&self, release: &str, key: Option<&GnupgHome>) -> TestResult {
+        let (plain, inline) = (self.suite().join("Release"), self.suite().join("InRelease"));
+        let detached = self.suite().join("Release.gpg");
+        let _ = std::fs::remove_file(&inline);
+        let _ = std::fs::remove_file(&detached);
+        std::fs::write(&plain, release)?;
+        let Some(key) = key else { return Ok(()) };
+        let (how, to) = if self.is_inline {
+            ("--clearsign", &inline)
+        } else {
+            ("--detach-sign", &detached)
+        };
+        let mut words: Vec<&str> = self.signing.iter().map(String::as_str).collect();
+        let plain = plain.to_string_lossy();
+        words.extend(["--output", "-", how, &*plain]);
+        Ok(std::fs::write(to, key.gpg(&words)?)?)
     }
 
     fn stanza(&self, deb: &Deb) -> TestResult<String> {
@@ -158,7 +191,7 @@ impl Other {
     }
 }
 
-/// The SHA-256 of bytes.
+/// The SHA-256 of these bytes, as text.
 pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -171,20 +204,36 @@ pub fn rfc_date(unix_seconds: i64) -> String {
 /// How a server misbehaves for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misbehave {
+    /// Does so for the first requests only.
+    Times(u32, Box<Misbehave>),
     /// Answers with this status.
     Status(u16),
+    /// Answers 503, and to be asked again after so many seconds.
+    Busy(u64),
     /// Sends only the first bytes, as if that were all.
     Short(usize),
+    /// Sends a few more bytes, and announces them.
+    Long,
     /// Announces all, sends only the first bytes, and ends the connection; but answers ranges.
     Cut(usize),
     /// Changes a byte.
     Flip,
+    /// Sends something else.
+    Other(Vec<u8>),
     /// Sends nothing for so long.
     Stall(Duration),
+    /// Sends one byte in each such time.
+    Drip(Duration),
     /// Redirects to this address.
     Redirect(String),
     /// Sends on and on.
     Endless,
+    /// Ends the connection without an answer.
+    Reset,
+    /// Answers with these bytes and nothing else.
+    Raw(&'static str),
+    /// Sends this header, too.
+    Header(&'static str),
 }
 
 type Faults = Arc<Mutex<BTreeMap<String, Misbehave>>>;
@@ -273,10 +322,7 @@ fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<St
                 _ => {}
             }
         }
-        let fault = faults.lock().ok().and_then(|faults| {
-            let found = faults.iter().find(|(end, _)| path.ends_with(end.as_str()));
-            found.map(|(_, fault)| fault.clone())
-        });
+        let fault = faults.lock().ok().and_then(|mut faults| current(&mut faults, &path));
         let file = root.join(path.trim_start_matches('/'));
         let (status, goes_on) = answer(stream, &file, fault, (etag, start))?;
         if let Ok(mut log) = log.lock() {
@@ -288,6 +334,17 @@ fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<St
     }
 }
 
+/// The fault for a path, if it is still to be shown.
+fn current(faults: &mut BTreeMap<String, Misbehave>, path: &str) -> Option<Misbehave> {
+    let (_, fault) = faults.iter_mut().find(|(end, _)| path.ends_with(end.as_str()))?;
+    let Misbehave::Times(left, inner) = fault else {
+        return Some(fault.clone());
+    };
+    *left = left.checked_sub(1)?;
+    Some((**inner).clone())
+}
+
+/// Answers one request: its status, and whether the connection goes on.
 fn answer(
     mut stream: &TcpStream,
     file: &Path,
@@ -297,10 +354,9 @@ fn answer(
     let mut bytes = Vec::new();
     let found = std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes));
     let tag = format!("\"{}\"", hex(&bytes));
-    let mut length = bytes.len();
-    let mut goes_on = true;
     let mut status = match (&fault, found) {
         (Some(Misbehave::Status(status)), _) => *status,
+        (Some(Misbehave::Busy(_)), _) => 503,
         (Some(Misbehave::Redirect(_)), _) => 302,
         (_, Err(_)) => 404,
         (_, Ok(_)) if etag.as_ref() == Some(&tag) => 304,
@@ -308,40 +364,72 @@ fn answer(
     };
     let mut head = format!("ETag: {tag}\r\n");
     match &fault {
-        Some(Misbehave::Short(count)) => bytes.truncate(*count),
-        Some(Misbehave::Flip) => {
-            let middle = length / 2;
-            bytes.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 0xff);
+        Some(Misbehave::Reset) => return Ok((0, false)),
+        Some(Misbehave::Raw(text)) => {
+            stream.write_all(text.as_bytes())?;
+            return Ok((0, false));
         }
-        Some(Misbehave::Stall(time)) => std::thread::sleep(*time),
-        Some(Misbehave::Redirect(to)) => head = format!("Location: {to}\r\n"),
-        _ => {}
+        Some(Misbehave::Endless) => return send_on_and_on(stream),
+        Some(fault) => distort(fault, &mut bytes, &mut head),
+        None => {}
     }
     if status == 200 && start > 0 && start < bytes.len() {
         status = 206;
+        let length = bytes.len();
         head += &format!("Content-Range: bytes {start}-{}/{length}\r\n", length - 1);
         bytes.drain(..start);
     }
-    if status == 200 || status == 206 {
-        length = bytes.len();
-        if let (Some(Misbehave::Cut(count)), 200) = (&fault, status) {
-            bytes.truncate(*count);
-            goes_on = false;
-        }
-    } else {
+    if !matches!(status, 200 | 206) {
         bytes.clear();
-        length = 0;
     }
-    if fault == Some(Misbehave::Endless) {
-        write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        let chunk = [b'x'; 65536];
-        loop {
-            write!(stream, "{:x}\r\n", chunk.len())?;
-            stream.write_all(&chunk)?;
-            stream.write_all(b"\r\n")?;
+    write!(
+        stream,
+        "HTTP/1.1 {status} -\r\n{head}Content-Length: {}\r\n\r\n",
+        bytes.len()
+    )?;
+    match (&fault, status) {
+        (Some(Misbehave::Cut(count)), 200) => {
+            bytes.truncate(*count);
+            stream.write_all(&bytes)?;
+            Ok((status, false))
+        }
+        (Some(Misbehave::Drip(pause)), 200 | 206) => {
+            for byte in bytes {
+                stream.write_all(&[byte])?;
+                std::thread::sleep(*pause);
+            }
+            Ok((status, true))
+        }
+        _ => {
+            stream.write_all(&bytes)?;
+            Ok((status, true))
         }
     }
-    write!(stream, "HTTP/1.1 {status} -\r\n{head}Content-Length: {length}\r\n\r\n")?;
-    stream.write_all(&bytes)?;
-    Ok((status, goes_on))
+}
+
+fn distort(fault: &Misbehave, bytes: &mut Vec<u8>, head: &mut String) {
+    match fault {
+        Misbehave::Short(count) => bytes.truncate(*count),
+        Misbehave::Long => bytes.extend_from_slice(b"and more"),
+        Misbehave::Flip => {
+            let middle = bytes.len() / 2;
+            bytes.iter_mut().skip(middle).take(1).for_each(|byte| *byte ^= 0xff);
+        }
+        Misbehave::Other(other) => bytes.clone_from(other),
+        Misbehave::Stall(time) => std::thread::sleep(*time),
+        Misbehave::Redirect(to) => *head = format!("Location: {to}\r\n"),
+        Misbehave::Busy(seconds) => *head = format!("Retry-After: {seconds}\r\n"),
+        Misbehave::Header(line) => *head += &format!("{line}\r\n"),
+        _ => {}
+    }
+}
+
+fn send_on_and_on(mut stream: &TcpStream) -> std::io::Result<(u16, bool)> {
+    write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    let chunk = [b'x'; 65536];
+    loop {
+        write!(stream, "{:x}\r\n", chunk.len())?;
+        stream.write_all(&chunk)?;
+        stream.write_all(b"\r\n")?;
+    }
 }

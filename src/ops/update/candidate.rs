@@ -14,6 +14,9 @@ use crate::model::{
 use super::super::Result;
 use super::Error;
 
+/// The longest file of a package.
+pub(super) const MAX_FILE_BYTES: u64 = 64 << 30;
+
 /// The few fields that decide whether a package needs a closer look, read without copying the stanza.
 #[derive(Debug)]
 pub(super) struct Glance {
@@ -220,7 +223,7 @@ fn binary_part(stanza: &Stanza, directory: &ArchivePath, file_name: &str) -> std
             promise.set(kind, digest).map_err(|error| error.to_string())?;
         }
     }
-    check_digests(&promise)?;
+    check_promise(&promise)?;
     Ok(Part {
         path: directory.join(file_name).map_err(|error| error.to_string())?,
         from,
@@ -236,7 +239,7 @@ fn source_parts(offered: &Offered, directory: &ArchivePath) -> std::result::Resu
     };
     let mut parts = Vec::new();
     for file in &offered.files {
-        check_digests(&file.promise)?;
+        check_promise(&file.promise)?;
         parts.push(Part {
             path: directory.join(file.name.as_str()).map_err(|error| error.to_string())?,
             from: format!("{from}{}", file.name),
@@ -257,8 +260,13 @@ fn source_parts(offered: &Offered, directory: &ArchivePath) -> std::result::Resu
     }
 }
 
-/// A file that nothing is promised of could be anything.
-fn check_digests(promise: &Promise) -> std::result::Result<(), String> {
+/// A file that nothing is promised of could be anything, and one that is too long fill the disk.
+fn check_promise(promise: &Promise) -> std::result::Result<(), String> {
+    if let Some(size) = promise.size_bytes.filter(|size| *size > MAX_FILE_BYTES) {
+        return Err(format!(
+            "the `Size` of its file is {size}: must be at most {MAX_FILE_BYTES}"
+        ));
+    }
     let has_any =
         promise.md5.is_some() || promise.sha1.is_some() || promise.sha256.is_some() || promise.sha512.is_some();
     if has_any {

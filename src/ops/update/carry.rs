@@ -5,28 +5,34 @@ use std::sync::Arc;
 
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
-use crate::fsio;
 use crate::model::{DigestKind, IndexId, PoolFile};
+use crate::store::{self, Snapshot, Store};
 
-use super::super::Result;
 use super::super::notify::Cause;
 use super::super::override_files::OverrideFiles;
 use super::super::plan::{Change, NewFile, Plan, PlanRow};
-use super::super::session::{Outcome, Told};
-use super::Report;
+use super::super::session::{Outcome, Session, Told};
+use super::super::{Error as OpsError, Result, export, extras};
 use super::candidate::Candidate;
 use super::decide::Context;
-use super::download::{self, Files, Needs};
-use super::jobs::Job;
+use super::download::{self, Files};
 use super::marks::Fate;
-use super::run::{OpenTarget, Run};
+use super::needs::Needs;
+use super::progress::{human_bytes, summary};
+use super::run::{OpenJob, Run};
 use super::seen::Seen;
+use super::{Error, Report};
+
+/// How often a distribution is decided about that others change meanwhile.
+const ROUNDS: usize = 5;
 
 /// What was decided for one distribution.
 #[derive(Debug)]
-struct DecidedJob {
-    /// Its place in the jobs.
-    job: usize,
+struct DecidedJob<'a> {
+    distribution: &'a Distribution,
+    open: OpenJob,
+    /// The state that it was decided from.
+    snapshot: Snapshot,
     targets: Vec<Decided>,
 }
 
@@ -39,69 +45,113 @@ struct Decided {
     input: Option<String>,
 }
 
-impl Run<'_> {
-    /// Stage 5: what becomes of the packages, and which files are needed for it. What is not in any plan is dropped
-    /// unless `keeps_all`.
-    fn decide(&mut self, keeps_all: bool) -> Result<(Vec<DecidedJob>, Needs)> {
-        let mut all = Vec::new();
-        let mut needs = Needs::default();
-        let mut failures = Vec::new();
-        let store = self.session.open()?;
-        for open in std::mem::take(&mut self.open) {
-            let Some(job) = self.jobs.jobs.get(open.job) else {
-                continue;
-            };
-            let codename = &job.distribution.codename;
-            if self.has_failed(codename) {
-                continue;
-            }
-            let decided = self.decide_job(job, open.targets, keeps_all).and_then(|decided| {
-                let fates = decided.iter().flat_map(|decided| &decided.fates);
-                for candidate in fates.flat_map(|fate| &fate.new) {
-                    needs.add(self.archive, &store, &self.jobs, (codename, candidate))?;
-                }
-                Ok(decided)
-            });
-            match decided {
-                Ok(targets) => all.push(DecidedJob { job: open.job, targets }),
-                Err(error) => failures.push((codename.clone(), Arc::new(error))),
-            }
-        }
-        drop(store);
-        failures
-            .into_iter()
-            .for_each(|(codename, error)| self.fail(&codename, error));
-        Ok((all, needs))
+impl DecidedJob<'_> {
+    fn fates(&self) -> impl Iterator<Item = &Fate<Candidate>> {
+        self.targets.iter().flat_map(|target| &target.fates)
     }
 
-    fn decide_job(&self, job: &Job<'_>, open: Vec<OpenTarget>, keeps_all: bool) -> Result<Vec<Decided>> {
-        let context = Context {
-            archive: self.archive,
-            snapshot: &self.snapshot,
-            jobs: &self.jobs,
-            lists: &self.lists,
-        };
+    fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.fates().flat_map(|fate| &fate.new)
+    }
+
+    fn changes_nothing(&self) -> bool {
+        self.fates().all(|fate| fate.new.is_empty() && fate.gone.is_empty())
+    }
+
+    /// Whether all that was decided about is as it was.
+    fn is_current(&self, now: &Snapshot) -> bool {
+        let mut indexes = self.targets.iter().map(|target| &target.index);
+        indexes.all(|index| self.snapshot.head(index) == now.head(index))
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Stage 5: what becomes of the packages. What is not in any plan is dropped unless `keeps_all`.
+    fn decide_all(&mut self, keeps_all: bool) -> Result<Vec<DecidedJob<'a>>> {
         let mut all = Vec::new();
-        for OpenTarget { at, input } in open {
-            let Some(target) = job.targets.get(at) else { continue };
-            let mut fates = context.decide(job.distribution, target)?;
-            if !keeps_all {
-                fates.retain(|fate| !fate.new.is_empty() || !fate.gone.is_empty());
+        for open in std::mem::take(&mut self.open) {
+            let Some(distribution) = self.jobs.jobs.get(open.job).map(|job| job.distribution) else {
+                continue;
+            };
+            if self.has_failed(&distribution.codename) {
+                continue;
             }
-            all.push(Decided {
-                index: target.index.clone(),
-                fates,
-                input,
-            });
+            match self.decide((distribution, open), keeps_all) {
+                Ok(decided) => all.push(decided),
+                Err(error) => {
+                    self.stop_if_told()?;
+                    self.fail(&distribution.codename, Arc::new(error));
+                }
+            }
         }
         Ok(all)
     }
 
+    fn decide(&self, (distribution, open): (&'a Distribution, OpenJob), keeps_all: bool) -> Result<DecidedJob<'a>> {
+        let job = self.jobs.jobs.get(open.job);
+        let snapshot = self.archive.snapshot()?;
+        let context = Context {
+            archive: self.archive,
+            interrupt: &self.interrupt,
+            snapshot: &snapshot,
+            jobs: &self.jobs,
+            lists: &self.lists,
+        };
+        let mut targets = Vec::new();
+        for open in &open.targets {
+            let Some(target) = job.and_then(|job| job.targets.get(open.at)) else {
+                continue;
+            };
+            let mut fates = context.decide(distribution, target)?;
+            if !keeps_all {
+                fates.retain(|fate| !fate.new.is_empty() || !fate.gone.is_empty());
+            }
+            targets.push(Decided {
+                index: target.index.clone(),
+                fates,
+                input: open.input.clone(),
+            });
+        }
+        Ok(DecidedJob {
+            distribution,
+            open,
+            snapshot,
+            targets,
+        })
+    }
+
+    /// The files that all this needs and that are not in the pool. A distribution that wants what cannot be has failed.
+    fn needs(&mut self, decided: &[DecidedJob<'_>]) -> Result<Needs> {
+        let mut needs = Needs::default();
+        if decided.iter().all(|job| job.candidates().next().is_none()) {
+            return Ok(needs);
+        }
+        let session = self.session()?;
+        let store = session.open()?;
+        let mut failures = Vec::new();
+        for job in decided {
+            let codename = &job.distribution.codename;
+            let mut candidates = job.candidates();
+            let added =
+                candidates.try_for_each(|candidate| needs.add(self.archive, &store, &self.jobs, (codename, candidate)));
+            failures.extend(added.err().map(|error| (codename.clone(), error)));
+        }
+        drop((store, session));
+        failures
+            .into_iter()
+            .for_each(|(codename, error)| self.fail(&codename, Arc::new(error)));
+        Ok(needs)
+    }
+
     /// What the run would do.
     pub fn report(&mut self) -> Result<Report> {
-        let (decided, needs) = self.decide(true)?;
+        let decided = self.decide_all(true)?;
+        let needs = self.needs(&decided)?;
         let mut report = Report::default();
-        for decided in decided.iter().flat_map(|job| &job.targets) {
+        let healthy = decided
+            .iter()
+            .filter(|job| !self.has_failed(&job.distribution.codename));
+        for decided in healthy.flat_map(|job| &job.targets) {
             report.add(&decided.index, &decided.fates, &self.jobs, &needs);
         }
         let ((files, bytes), (others, other_bytes)) = (needs.total(), self.extras_to_fetch()?);
@@ -112,58 +162,122 @@ impl Run<'_> {
 
     /// Stages 5 to 7: decides, fetches, and changes one distribution after another.
     pub fn carry_out(&mut self) -> Result<Outcome> {
-        let (decided, needs) = self.decide(false)?;
-        let (count, bytes) = needs.total();
-        if count > 0 && !self.archive.settings.dry_run {
-            self.archive
-                .reporter
-                .status(&format!("Getting {count} files, {bytes} bytes..."));
-        }
-        let with_sha512 = decided.iter().any(|decided| {
-            let job = self.jobs.jobs.get(decided.job);
-            job.is_some_and(|job| job.distribution.digests.contains(&DigestKind::Sha512))
-        });
+        let decided = self.decide_all(false)?;
+        let mut files = Files::default();
+        let needs = self.needs(&decided)?;
         if self.archive.settings.dry_run {
             self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
         }
-        let extras = self.gather_extras()?;
-        let mut files = needs.fetch(self.session, &mut self.transfer, with_sha512)?;
-        for (rule, (count, bytes)) in extras {
-            let (files, total) = files.fetched.entry(rule).or_default();
-            *files = files.saturating_add(count);
-            *total = total.saturating_add(bytes);
-        }
-        for (codename, error) in std::mem::take(&mut files.failed) {
-            self.fail(&codename, error);
-        }
+        self.gather_extras(&mut files)?;
+        self.fetch(needs, &decided, &mut files)?;
         let mut outcome = Outcome::default();
-        let carried: Vec<usize> = decided.iter().map(|decided| decided.job).collect();
-        for DecidedJob { job: number, targets } in decided {
-            let Some(job) = self.jobs.jobs.get(number) else {
-                continue;
-            };
+        for job in decided {
             let codename = job.distribution.codename.clone();
-            if self.has_failed(&codename) {
+            if self.has_failed(&codename) || self.interrupt.is_told() {
                 continue;
             }
-            let carried = self
-                .keep_extras(number)
-                .and_then(|()| self.carry_out_job(job, targets, &mut files));
-            match carried {
-                Ok(rows) => outcome.rows.extend(rows),
-                Err(error) => self.fail(&codename, Arc::new(error)),
+            match self.settle(job, &mut files) {
+                Ok(rows) => {
+                    outcome.rows.extend(rows);
+                    self.done.insert(codename);
+                }
+                Err(_) if self.interrupt.is_told() => {}
+                Err(error) => self.fail(&codename, error),
             }
         }
-        self.keep_other_extras(&carried)?;
+        self.keep_other_extras()?;
         self.summarize(&files);
-        if files.keep_rest()? {
-            fsio::remove_tree(&download::waiting_room(self.archive))?;
-        }
+        files.keep_rest()?;
+        self.stop_if_told()?;
+        self.finish()?;
+        download::clear_up(self.archive)?;
         Ok(outcome)
     }
 
-    fn dry_outcome(&self, decided: &[DecidedJob]) -> Outcome {
+    fn fetch(&mut self, needs: Needs, decided: &[DecidedJob<'_>], files: &mut Files) -> Result<()> {
+        let (count, bytes) = needs.total();
+        if count > 0 {
+            let bytes = human_bytes(bytes);
+            self.archive
+                .reporter
+                .status(&format!("Getting {count} files, {bytes}..."));
+        }
+        let with_sha512 = decided
+            .iter()
+            .any(|job| job.distribution.digests.contains(&DigestKind::Sha512));
+        needs.fetch(self.archive, (&mut self.transfer, &self.interrupt), files, with_sha512)?;
+        for (codename, error) in std::mem::take(&mut files.failed) {
+            self.fail(&codename, error);
+        }
+        Ok(())
+    }
+
+    /// Changes one distribution, if what was decided from is as it was; else decides again and fetches what is missing.
+    fn settle(
+        &mut self,
+        mut job: DecidedJob<'a>,
+        files: &mut Files,
+    ) -> std::result::Result<Vec<PlanRow>, Arc<OpsError>> {
+        if job.changes_nothing() {
+            // what others did meanwhile is looked at in the next run, as this is what is noted
+            self.note_seen(&job, &job.snapshot)?;
+            return Ok(Vec::new());
+        }
+        let codename = job.distribution.codename.clone();
+        for _ in 0..ROUNDS {
+            let session = self.session()?;
+            let store = session.open()?;
+            if job.is_current(&session.before) && self.is_complete(&store, &job, files)? {
+                self.keep_extras(&session, job.open.job)?;
+                return Ok(self.commit((session, store), job, files)?);
+            }
+            drop((store, session));
+            job = self.decide((job.distribution, job.open), false)?;
+            let needs = self.needs(std::slice::from_ref(&job))?;
+            self.fetch(needs.without(files), std::slice::from_ref(&job), files)?;
+            self.stop_if_told()?;
+            if let Some(error) = self.failure_of(&codename) {
+                return Err(error);
+            }
+        }
+        Err(Arc::new(Error::Unsettled { codename }.into()))
+    }
+
+    /// Whether the pool and what was fetched have all files; others may have removed some meanwhile.
+    fn is_complete(&self, store: &Store, job: &DecidedJob<'_>, files: &Files) -> Result<bool> {
+        for candidate in job.candidates() {
+            if !files.are_there(self.archive, store, candidate)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn note_seen(&self, job: &DecidedJob<'_>, snapshot: &Snapshot) -> Result<()> {
+        let mut seen = Seen::read(&self.archive.directories.list, job.distribution);
+        for Decided { index, input, .. } in &job.targets {
+            if let Some(input) = input {
+                seen.note(index, input, snapshot);
+            }
+        }
+        seen.write()
+    }
+
+    /// Publishes what an earlier command could not, and clears up. A command that is at work does that itself.
+    fn finish(&self) -> Result<()> {
+        match Session::begin_within(self.archive, std::time::Duration::ZERO) {
+            Ok(session) => {
+                extras::forget_unwanted(&session)?;
+                session.finish()
+            }
+            Err(OpsError::Store(store::Error::Locked { .. })) if export::is_all_published(self.archive)? => Ok(()),
+            Err(OpsError::Store(store::Error::Locked { .. })) => self.session()?.finish(),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn dry_outcome(&self, decided: &[DecidedJob<'_>]) -> Outcome {
         let mut rows = Vec::new();
         for Decided { index, fates, .. } in decided.iter().flat_map(|job| &job.targets) {
             for fate in fates {
@@ -178,42 +292,26 @@ impl Run<'_> {
         Outcome { rows }
     }
 
-    fn carry_out_job(&self, job: &Job<'_>, decided: Vec<Decided>, files: &mut Files) -> Result<Vec<PlanRow>> {
-        let inputs: Vec<_> = decided
-            .iter()
-            .map(|decided| (decided.index.clone(), decided.input.clone()))
-            .collect();
-        let rows = self.carry_out_plan(job, decided, files)?;
-        let snapshot = self.archive.snapshot()?;
-        let mut seen = Seen::read(&self.archive.directories.list, job.distribution);
-        for (index, input) in inputs {
-            if let Some(input) = input {
-                seen.note(&index, &input, &snapshot);
-            }
-        }
-        seen.write()?;
-        Ok(rows)
-    }
-
-    fn carry_out_plan(&self, job: &Job<'_>, decided: Vec<Decided>, files: &mut Files) -> Result<Vec<PlanRow>> {
+    fn commit(
+        &self,
+        (session, store): (Session<'_>, Store),
+        mut job: DecidedJob<'_>,
+        files: &mut Files,
+    ) -> Result<Vec<PlanRow>> {
         let overrides = OverrideFiles::read(job.distribution)?;
         let mut plan = Plan::default();
         let mut wanted = Vec::new();
-        for Decided { index, fates, .. } in decided {
-            for fate in fates {
+        for Decided { index, fates, .. } in &mut job.targets {
+            for fate in std::mem::take(fates) {
                 plan_fate(
                     &mut plan,
-                    (&index, fate),
+                    (index, fate),
                     files,
                     (&overrides, job.distribution),
                     &mut wanted,
                 );
             }
         }
-        if plan.is_empty() {
-            return Ok(Vec::new());
-        }
-        let store = self.session.open()?;
         let mut new = Vec::new();
         for file in wanted {
             if let Some(spooled) = files.take(&file.path) {
@@ -235,16 +333,16 @@ impl Run<'_> {
             cause,
             ..Told::default()
         };
-        Ok(self.session.carry_out(store, plan, &told)?.rows)
+        let rows = session.carry_out(store, plan, &told)?.rows;
+        self.note_seen(&job, &self.archive.snapshot()?)?;
+        Ok(rows)
     }
 
     /// One line for each rule that brought files.
     fn summarize(&self, files: &Files) {
-        for (rule, (count, bytes)) in &files.fetched {
-            let plural = if *count == 1 { "" } else { "s" };
-            self.archive
-                .reporter
-                .result(&format!("{rule}: {count} file{plural} fetched, {bytes} bytes"));
+        for (rule, fetched) in &files.fetched {
+            let line = summary(rule, fetched.files, fetched.bytes, fetched.time.as_secs());
+            self.archive.reporter.result(&line);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::distribution::Distribution;
 use crate::fsio;
+use crate::mirror::{self, Interrupt};
 use crate::model::{PackageArchitecture, stanza};
 use crate::store::Snapshot;
 
@@ -27,6 +28,7 @@ const DELETES_OF: usize = 5;
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub archive: &'a Archive<'a>,
+    pub interrupt: &'a Interrupt,
     pub snapshot: &'a Snapshot,
     pub jobs: &'a Jobs<'a>,
     /// The copies of the upstreams' indexes, by their place in [`Jobs::sources`].
@@ -66,11 +68,14 @@ impl Context<'_> {
     ) -> Result<()> {
         let rule = source.rule;
         let selector = Selector::read(&rule.filters, rule.omit_extra_source_only)?;
-        let list = hook::run(self.archive, rule, list, &target.index)?;
+        let list = hook::run(self.archive, self.interrupt, (rule, list), &target.index)?;
         let bytes = fsio::read_limited(&list, MAX_INDEX_BYTES)?;
         let package_type = target.index.kind.package_type();
         let mut of_other_architectures = 0_usize;
         for text in stanza::split_stanzas(&bytes) {
+            if self.interrupt.is_told() {
+                return Err(Error::Transfer(mirror::Error::Interrupted).into());
+            }
             let glance = or_fault(Glance::at(text, package_type), &rule.name, &list, text)?;
             if !fits(source, glance.architecture.as_deref()) {
                 of_other_architectures += 1;

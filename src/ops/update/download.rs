@@ -1,39 +1,29 @@
 //! Bringing in the files that new packages need: from the pool if they are there, else from the upstream. What arrives
 //! is hashed and read once, and waits beside the pool; what a run could not use is still there for the next one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempPath;
 
 use crate::fsio::{self, AtPath};
 use crate::ingest::{self, Intake, SpooledFile};
-use crate::mirror::{self, Arrival, Transfer, Wanted};
+use crate::mirror::{self, Arrival, Interrupt, Transfer, Wanted};
 use crate::model::{ArchivePath, Codename, FileDigests, PoolFile, Sha256};
-use crate::store::Store;
+use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
-use super::super::session::{Session, describe, refuse_other_content};
+use super::super::session::refuse_other_content;
 use super::super::{Error as OpsError, Result};
 use super::Error;
-use super::candidate::{Candidate, Part};
-use super::jobs::Jobs;
+use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
+use super::needs::{Need, Needs, in_pool, refuse_difference};
 
-/// The longest file of a package.
-const MAX_FILE_BYTES: u64 = 64 << 30;
-
-/// A file that is not in the pool.
-#[derive(Debug)]
-struct Need {
-    part: Part,
-    urls: Vec<String>,
-    rule: String,
-    settings: mirror::TransferSettings,
-    /// For a .deb: package, version and architecture that it must have.
-    package: Option<[String; 3]>,
-    codenames: BTreeSet<Codename>,
-}
+/// For how long a file that arrived is kept though no run asks for it.
+const KEPT_SECONDS: i64 = 7 * 86_400;
 
 /// What came of the files.
 #[derive(Debug, Default)]
@@ -43,8 +33,17 @@ pub(super) struct Files {
     spooled: BTreeMap<ArchivePath, SpooledFile>,
     /// For each distribution that lacks a file, why; the first reason.
     pub failed: BTreeMap<Codename, Arc<OpsError>>,
-    /// How many files came, and their bytes, by rule.
-    pub fetched: BTreeMap<String, (u64, u64)>,
+    /// What came, by rule.
+    pub fetched: BTreeMap<String, Fetched>,
+}
+
+/// What a rule brought.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    pub files: u64,
+    pub bytes: u64,
+    /// How long it took until the last of them was here.
+    pub time: Duration,
 }
 
 impl Files {
@@ -59,29 +58,43 @@ impl Files {
         candidate.parts.iter().map(file).collect()
     }
 
+    /// Whether this file waits to be put into the pool.
+    pub fn has(&self, path: &ArchivePath) -> bool {
+        self.spooled.contains_key(path)
+    }
+
     /// Takes a file that came out, to be put into the pool; none if it is there, or somebody took it.
     pub fn take(&mut self, path: &ArchivePath) -> Option<SpooledFile> {
         self.spooled.remove(path)
+    }
+
+    /// Whether a package's files are here, or still in the pool.
+    ///
+    /// # Errors
+    /// The pool has another file in the place of one.
+    pub fn are_there(&self, archive: &Archive<'_>, store: &Store, candidate: &Candidate) -> Result<bool> {
+        for part in &candidate.parts {
+            if self.has(&part.path) {
+                continue;
+            }
+            match in_pool(archive, store, part)? {
+                Some(content) => refuse_difference(store, part, &content)?,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// Leaves what nobody took for the next run.
     ///
     /// # Errors
     /// A file cannot be left where it is.
-    pub fn keep_rest(self) -> Result<bool> {
-        let is_empty = self.spooled.is_empty();
-        for file in self.spooled.into_values() {
+    pub fn keep_rest(&mut self) -> Result<()> {
+        for file in std::mem::take(&mut self.spooled).into_values() {
             file.keep()?;
         }
-        Ok(is_empty)
+        Ok(())
     }
-}
-
-/// The files that the new packages of all distributions need.
-#[derive(Debug, Default)]
-pub(super) struct Needs {
-    missing: BTreeMap<ArchivePath, Need>,
-    files: Files,
 }
 
 /// Where files wait that are not in the pool yet, in its file system.
@@ -89,150 +102,72 @@ pub(super) fn waiting_room(archive: &Archive<'_>) -> PathBuf {
     archive.directories.out.join(".partial")
 }
 
-impl Needs {
-    /// Notes what one package needs.
-    ///
-    /// # Errors
-    /// The pool, or another package of this run, has another file at that place.
-    pub fn add(
-        &mut self,
-        archive: &Archive<'_>,
-        store: &Store,
-        jobs: &Jobs<'_>,
-        wanted: (&Codename, &Candidate),
-    ) -> Result<()> {
-        let (codename, candidate) = wanted;
-        for part in &candidate.parts {
-            if let Some(need) = self.missing.get_mut(&part.path) {
-                if need.part.promise.contradicts(&part.promise) {
-                    return Err(contradiction(need, jobs, candidate).into());
-                }
-                need.codenames.insert(codename.clone());
-                continue;
-            }
-            let known = match self.files.contents.get(&part.path) {
-                Some(content) => Some(*content),
-                None => in_pool(archive, store, part)?,
-            };
-            match known {
-                Some(content) => {
-                    refuse_difference(store, part, &content)?;
-                    self.files.contents.insert(part.path.clone(), content);
-                }
-                None => self.miss(jobs, codename, candidate, part),
-            }
+/// How many files wait for the next run, whole or in part, and how many bytes they have.
+pub(super) fn kept(archive: &Archive<'_>) -> (usize, u64) {
+    let entries = std::fs::read_dir(waiting_room(archive)).into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| entry.metadata().ok().map(|metadata| metadata.len()));
+    sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes.saturating_add(size)))
+}
+
+/// Removes what waits for a run that does not come.
+///
+/// # Errors
+/// A file cannot be removed.
+pub(super) fn clear_up(archive: &Archive<'_>) -> Result<()> {
+    let room = waiting_room(archive);
+    let before = archive.settings.now.saturating_sub(KEPT_SECONDS);
+    for entry in std::fs::read_dir(&room).into_iter().flatten().flatten() {
+        if entry.metadata().is_ok_and(|metadata| metadata.mtime() < before) {
+            fsio::remove_if_there(&entry.path())?;
         }
-        Ok(())
     }
+    // it stays if something is in it
+    let _ = std::fs::remove_dir(&room);
+    Ok(())
+}
 
-    fn miss(&mut self, jobs: &Jobs<'_>, codename: &Codename, candidate: &Candidate, part: &Part) {
-        let Some(source) = jobs.sources.get(candidate.offer) else {
-            return;
-        };
-        let Some(upstream) = jobs.upstreams.get(source.upstream) else {
-            return;
-        };
-        let package = candidate.architecture.as_ref().map(|architecture| {
-            [
-                candidate.name.to_string(),
-                candidate.version.to_string(),
-                architecture.to_string(),
-            ]
-        });
-        let need = Need {
-            urls: upstream.archive_urls(&part.from),
-            rule: source.rule.name.clone(),
-            settings: upstream.settings.clone(),
-            part: part.clone(),
-            package,
-            codenames: BTreeSet::from([codename.clone()]),
-        };
-        self.missing.insert(part.path.clone(), need);
-    }
-
-    /// The places of the missing files among these, for a report.
-    pub fn missing_of<'c>(&self, candidate: &'c Candidate) -> Vec<&'c ArchivePath> {
-        let places = candidate.parts.iter().map(|part| &part.path);
-        places.filter(|path| self.missing.contains_key(*path)).collect()
-    }
-
-    /// How many files are missing, and how many bytes they have.
-    pub fn total(&self) -> (usize, u64) {
-        let sizes = self.missing.values().filter_map(|need| need.part.promise.size_bytes);
-        (self.missing.len(), sizes.fold(0, u64::saturating_add))
-    }
-
-    /// Gets the missing files.
+impl Needs {
+    /// Gets the missing files, as far as no signal comes, and adds them to `files`.
     ///
     /// # Errors
     /// Files cannot be written here. That one cannot be had is told in [`Files::failed`].
-    pub fn fetch(self, session: &Session<'_>, transfer: &mut Transfer, with_sha512: bool) -> Result<Files> {
-        let Self { missing, files } = self;
-        if missing.is_empty() {
-            return Ok(files);
+    pub fn fetch(
+        self,
+        archive: &Archive<'_>,
+        (transfer, interrupt): (&mut Transfer<'_>, &Interrupt),
+        files: &mut Files,
+        with_sha512: bool,
+    ) -> Result<()> {
+        files.contents.extend(self.there);
+        if self.missing.is_empty() {
+            return Ok(());
         }
-        let room = waiting_room(session.archive);
+        let room = waiting_room(archive);
         fsio::create_dir_all(&room)?;
         let intake = Intake::new(&room);
         let mut fetching = Fetching {
-            session,
+            database: archive.database()?,
             intake: if with_sha512 { intake.with_sha512() } else { intake },
             room,
+            begun: Instant::now(),
             files,
             failure: None,
         };
-        let mut needs: Vec<Need> = missing.into_values().collect();
-        while !needs.is_empty() {
+        let mut needs: Vec<Need> = self.missing.into_values().collect();
+        while !needs.is_empty() && !interrupt.is_told() {
             needs = fetching.round(transfer, needs)?;
         }
-        Ok(fetching.files)
+        Ok(fetching.database.keep_file_lists()?)
     }
-}
-
-fn contradiction(need: &Need, jobs: &Jobs<'_>, candidate: &Candidate) -> Error {
-    let second = jobs.sources.get(candidate.offer).map(|source| source.rule.name.clone());
-    Error::Contradiction {
-        path: need.part.path.to_string(),
-        first: need.rule.clone(),
-        second: second.unwrap_or_default(),
-    }
-}
-
-/// The content of a pool file that can be relied on; none if it must be fetched.
-fn in_pool(archive: &Archive<'_>, store: &Store, part: &Part) -> Result<Option<FileDigests>> {
-    let Some(record) = store.pool_file(&part.path)? else {
-        return Ok(None);
-    };
-    if record.unreferenced_since.is_none() {
-        return Ok(Some(record.content));
-    }
-    // a crash may have torn a file that nothing refers to
-    match fsio::digest_file(&part.path.to_fs_path(&archive.directories.out)) {
-        Ok(content) if content.digests.sha256 == record.content.digests.sha256 => Ok(Some(record.content)),
-        Ok(_) => Ok(None),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn refuse_difference(store: &Store, part: &Part, content: &FileDigests) -> Result<()> {
-    let differences = part.promise.broken_by(content);
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(OpsError::OtherContent {
-        path: part.path.clone(),
-        differences,
-        references: store.references(&part.path)?.iter().map(describe).collect(),
-    })
 }
 
 /// The state while files arrive.
 struct Fetching<'a> {
-    session: &'a Session<'a>,
+    database: Database,
     intake: Intake,
     room: PathBuf,
-    files: Files,
+    begun: Instant,
+    files: &'a mut Files,
     /// A fault of ours, after which nothing more is taken in.
     failure: Option<OpsError>,
 }
@@ -249,16 +184,17 @@ impl Fetching<'_> {
             };
             match self.take_in(&need, arrival) {
                 Ok(()) => {}
-                Err(refusal) => match refusal.url.and_then(|url| after(&need.urls, &url)) {
+                Err(refusal) => match refusal.urls(&need) {
                     Some(urls) => retried.push(Need { urls, ..need }),
                     None => self.fail(&need, refusal.error),
                 },
             }
         });
-        match self.failure.take() {
-            Some(failure) => Err(failure),
-            None => Ok(retried),
+        if let Some(failure) = self.failure.take() {
+            self.files.keep_rest()?;
+            return Err(failure);
         }
+        Ok(retried)
     }
 
     fn wanted(&self, need: &Need) -> Wanted {
@@ -289,22 +225,22 @@ impl Fetching<'_> {
         let upstream = |source| {
             OpsError::from(Error::Upstream {
                 rule: need.rule.clone(),
-                source,
+                source: Arc::new(source),
             })
         };
-        let url = match arrival {
-            Ok(Arrival::New { url, .. }) => url,
-            Ok(Arrival::NotModified) => return Ok(()),
+        let (url, is_resumed) = match arrival {
+            Ok(Arrival::New { known, is_resumed }) => (known.url, is_resumed),
+            Ok(Arrival::NotModified) | Err(mirror::Error::Interrupted) => return Ok(()),
             Err(error) => {
                 return Err(Box::new(Refusal {
                     error: upstream(error),
-                    url: None,
+                    came_from: None,
                 }));
             }
         };
         let refusal = |error| {
-            let url = Some(url.clone());
-            Box::new(Refusal { error, url })
+            let came_from = Some((url.clone(), is_resumed));
+            Box::new(Refusal { error, came_from })
         };
         let file = self.wanted(need).to;
         let file = TempPath::try_from_path(&file).at("take over", &file);
@@ -314,6 +250,10 @@ impl Fetching<'_> {
                 url: url.clone(),
                 differences,
             })),
+            ingest::Error::Archive { source, .. } => {
+                let (rule, url) = (need.rule.clone(), url.clone());
+                refusal(Error::NoPackage { url, rule, source }.into())
+            }
             other => refusal(OpsError::from(other)),
         })?;
         if let Some(problem) = read.problem {
@@ -358,12 +298,13 @@ impl Fetching<'_> {
 
     fn arrived(&mut self, need: &Need, file: SpooledFile, paths: Option<Vec<Vec<u8>>>) {
         let path = need.part.path.clone();
-        let (count, bytes) = self.files.fetched.entry(need.rule.clone()).or_default();
-        *count = count.saturating_add(1);
-        *bytes = bytes.saturating_add(file.content.size_bytes);
+        let fetched = self.files.fetched.entry(need.rule.clone()).or_default();
+        fetched.files = fetched.files.saturating_add(1);
+        fetched.bytes = fetched.bytes.saturating_add(file.content.size_bytes);
+        fetched.time = self.begun.elapsed();
         // at once: the paths of a whole distribution would fill the memory
         if let Some(paths) = paths
-            && let Err(error) = self.session.guard.put_file_list(&file.content.digests.sha256, &paths)
+            && let Err(error) = self.database.put_file_list(&file.content.digests.sha256, &paths)
         {
             self.failure.get_or_insert(error.into());
         }
@@ -384,8 +325,18 @@ struct Read {
 /// A file that was not taken in.
 struct Refusal {
     error: OpsError,
-    /// Where it came from, if it came.
-    url: Option<String>,
+    /// Where it came from, if it came, and whether it was put together from parts.
+    came_from: Option<(String, bool)>,
+}
+
+impl Refusal {
+    /// Where it can be asked for again, if anywhere: what an earlier run left may be the start of another file.
+    fn urls(&self, need: &Need) -> Option<Vec<String>> {
+        match self.came_from.as_ref()? {
+            (_, true) => Some(need.urls.clone()),
+            (url, false) => after(&need.urls, url),
+        }
+    }
 }
 
 /// The addresses behind `url`, if there are any.

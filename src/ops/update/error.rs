@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::ingest::ArchiveError;
 use crate::mirror;
-use crate::model::{ErrorKind, IndexId, PackageName, Version};
+use crate::model::{Codename, ErrorKind, IndexId, PackageName, Version};
+
+use super::progress::human_bytes;
 
 /// An update failed, for one distribution or for several.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +20,7 @@ pub enum Error {
         rule: String,
         /// Why.
         #[source]
-        source: mirror::Error,
+        source: Arc<mirror::Error>,
     },
     /// A transfer cannot be started at all.
     #[error(transparent)]
@@ -55,6 +58,26 @@ pub enum Error {
         rule: String,
         /// How it differs.
         problem: String,
+    },
+    /// What came is no package.
+    #[error("update rule `{rule}` fails: `{url}` is no package that can be used")]
+    NoPackage {
+        /// Where it came from.
+        url: String,
+        /// The rule.
+        rule: String,
+        /// What is wrong with it.
+        #[source]
+        source: ArchiveError,
+    },
+    /// A rule wants what our archive cannot take.
+    #[error("update rule `{rule}` fails")]
+    Rule {
+        /// The rule.
+        rule: String,
+        /// Why.
+        #[source]
+        source: Box<super::super::Error>,
     },
     /// Two upstreams, or two packages of one, want different files at one place.
     #[error("two packages want different files at `{path}`: rules `{first}` and `{second}`")]
@@ -102,15 +125,42 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
-    /// Distributions could not be updated; the first reason.
+    /// A signal came.
+    #[error("interrupted by a signal before all was done; not updated: {}", listed(codenames))]
+    Interrupted {
+        /// The distributions that are as they were, or may be.
+        codenames: Vec<String>,
+        /// How many files wait for the next run, and their bytes.
+        kept: (usize, u64),
+    },
+    /// Others change the distribution as fast as it is decided about.
+    #[error("`{codename}` was changed again and again while its update was decided")]
+    Unsettled {
+        /// The distribution.
+        codename: Codename,
+    },
+    /// Distributions could not be updated, all for one reason.
     #[error("not updated: `{}`", codenames.join("`, `"))]
     Failed {
         /// The distributions.
         codenames: Vec<String>,
-        /// Why the first one was not; the others were told.
+        /// Why.
         #[source]
-        first: Arc<super::super::Error>,
+        source: Arc<super::super::Error>,
     },
+    /// Distributions could not be updated for several reasons, each of which was told.
+    #[error("not updated: `{}`", codenames.join("`, `"))]
+    SeveralFailed {
+        /// The distributions.
+        codenames: Vec<String>,
+        /// The kind of the first failure.
+        kind: ErrorKind,
+    },
+}
+
+fn listed(codenames: &[String]) -> String {
+    let quoted: Vec<String> = codenames.iter().map(|codename| format!("`{codename}`")).collect();
+    quoted.join(", ")
 }
 
 impl Error {
@@ -118,15 +168,20 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Upstream { source, .. } | Self::Transfer(source) => source.kind(),
-            Self::OtherPackage { .. } | Self::Contradiction { .. } => ErrorKind::Mismatch,
-            Self::Failed { first, .. } => first.kind(),
+            Self::Upstream { source, .. } => source.kind(),
+            Self::Transfer(source) => source.kind(),
+            Self::Rule { source, .. } => source.kind(),
+            Self::OtherPackage { .. } | Self::NoPackage { .. } | Self::Contradiction { .. } => ErrorKind::Mismatch,
+            Self::Failed { source, .. } => source.kind(),
+            Self::SeveralFailed { kind, .. } => *kind,
             Self::NotBuilt { .. } => ErrorKind::Usage,
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
             Self::Stanza { .. }
             | Self::Unexpected { .. }
             | Self::Extra { .. }
             | Self::Hook { .. }
-            | Self::ManyDeletes { .. } => ErrorKind::General,
+            | Self::ManyDeletes { .. }
+            | Self::Unsettled { .. } => ErrorKind::General,
         }
     }
 
@@ -134,8 +189,33 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Upstream { source, .. } | Self::Transfer(source) => source.hint(),
-            Self::Failed { first, .. } => first.hint(),
+            Self::Upstream { source, .. } => source.hint(),
+            Self::Transfer(source) => source.hint(),
+            Self::Rule { source, .. } => match source.as_ref() {
+                super::super::Error::OtherContent { references, .. } => Some(format!(
+                    "leave the package out by a filter of this rule, or remove the one that is there, which is needed \
+                     for {}",
+                    references.join(", ")
+                )),
+                other => other.hint(),
+            },
+            Self::OtherPackage { .. } | Self::NoPackage { .. } => Some(
+                "the upstream's own index promises this file: who keeps it must mend it; a filter can leave the package \
+                 out until then"
+                    .into(),
+            ),
+            Self::Stanza { .. } => Some("who keeps the upstream must mend its index; a `ListHook` can mend it here".into()),
+            Self::Failed { source, .. } => source.hint(),
+            Self::Interrupted { kept: (0, _), .. } => None,
+            Self::Interrupted {
+                kept: (count, bytes), ..
+            } => Some(format!(
+                "{count} file{} of {} that arrived {} kept, whole or in part; the next `aptrepo update` goes on from there",
+                if *count == 1 { "" } else { "s" },
+                human_bytes(*bytes),
+                if *count == 1 { "is" } else { "are" },
+            )),
+            Self::Unsettled { .. } => Some("run it again when the archive is quieter".into()),
             Self::ManyDeletes { .. } => Some("if it is meant, use --noonlysmalldeletes".into()),
             _ => None,
         }

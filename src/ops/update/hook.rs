@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::conf::update::{ListHook, UpdateRule};
 use crate::fsio::{AtPath, process};
+use crate::mirror::Interrupt;
 use crate::model::IndexId;
 
 use super::super::archive::Archive;
@@ -20,8 +21,13 @@ const HOOK_LIMIT: Duration = Duration::from_secs(600);
 /// The index as the rule's hook leaves it, for one index of ours; the copy itself if there is no hook.
 ///
 /// # Errors
-/// The hook fails or takes too long.
-pub(super) fn run(archive: &Archive<'_>, rule: &UpdateRule, list: &Path, index: &IndexId) -> Result<PathBuf> {
+/// The hook fails or takes too long, or a signal came.
+pub(super) fn run(
+    archive: &Archive<'_>,
+    interrupt: &Interrupt,
+    (rule, list): (&UpdateRule, &Path),
+    index: &IndexId,
+) -> Result<PathBuf> {
     let Some(hook) = &rule.list_hook else {
         return Ok(list.to_owned());
     };
@@ -62,7 +68,7 @@ pub(super) fn run(archive: &Archive<'_>, rule: &UpdateRule, list: &Path, index: 
         ("REPREPRO_FILTER_PATTERN", rule.name.as_str()),
     ];
     command.envs(variables);
-    match process::run_limited(&mut command, HOOK_LIMIT) {
+    match process::run_until(&mut command, HOOK_LIMIT, || interrupt.is_told()) {
         Ok(status) if status.success() && output.is_file() => Ok(output),
         Ok(status) if status.success() => Err(failed("it wrote no index".into()).into()),
         Ok(status) => Err(failed(status.to_string()).into()),

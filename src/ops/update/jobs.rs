@@ -121,6 +121,7 @@ impl<'a> Jobs<'a> {
         if let Some(upstream) = self.upstreams.get_mut(number) {
             // each rule that names the same upstream may ask for more
             upstream.ignore_release &= rule.ignore_release;
+            upstream.tolerated.retain(|word| rule.tolerated.contains(word));
             let wanted = rule.verify_release.clone();
             let more = wanted.filter(|condition| !upstream.conditions.contains(condition));
             upstream.conditions.extend(more);
@@ -142,6 +143,7 @@ impl<'a> Jobs<'a> {
             ignore_release: rule.ignore_release,
             ignore_hashes: rule.ignore_hashes.clone(),
             conditions: rule.verify_release.iter().cloned().collect(),
+            tolerated: rule.tolerated.clone(),
             settings,
         });
         number
@@ -228,10 +230,16 @@ impl<'a> Jobs<'a> {
         self.warnings.dedup();
     }
 
-    /// The rule that a distribution uses an upstream by.
-    pub fn rule_of(&self, upstream: usize, job: &Job<'a>) -> Option<&'a UpdateRule> {
-        let mut rules = job.rules.iter();
-        rules.find(|(_, number)| *number == upstream).map(|(rule, _)| *rule)
+    /// The rule by which a distribution uses one of the sources that `is_meant` tells, by place and source.
+    pub fn rule_for(&self, job: &Job<'_>, is_meant: impl Fn(usize, &Source<'_>) -> bool) -> Option<&'a UpdateRule> {
+        let steps = job.targets.iter().flat_map(|target| &target.steps);
+        steps
+            .filter_map(|step| match step {
+                Step::Offer(number) => Some((*number, self.sources.get(*number)?)),
+                Step::Delete => None,
+            })
+            .find(|(number, source)| is_meant(*number, source))
+            .map(|(_, source)| source.rule)
     }
 }
 

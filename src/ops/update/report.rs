@@ -5,9 +5,9 @@ use serde::Serialize;
 use crate::model::{ArchivePath, IndexId};
 
 use super::candidate::Candidate;
-use super::download::Needs;
 use super::jobs::Jobs;
 use super::marks::Fate;
+use super::needs::Needs;
 
 /// What becomes of one package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

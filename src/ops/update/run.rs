@@ -4,25 +4,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::conf::Ignore;
 use crate::conf::distribution::Distribution;
 use crate::fsio;
-use crate::mirror::{self, Accepted, ChosenIndex, Tolerated, Transfer, Trust, WantedIndex};
+use crate::fsio::lock::Lock;
+use crate::mirror::{self, Accepted, ChosenIndex, Interrupt, Tolerated, Transfer, Trust, WantedIndex};
 use crate::model::Codename;
 use crate::pgp::{KeyHome, Keyring};
-use crate::store::Snapshot;
+use crate::store::{self, Snapshot};
 
 use super::super::archive::Archive;
 use super::super::session::Session;
 use super::super::{Error as OpsError, Result, with_causes};
 use super::Error;
 use super::extras::OpenExtras;
-use super::jobs::{self, Job, Jobs, Step, Target};
+use super::jobs::{self, Job, Jobs, Source, Step, Target};
 use super::seen::{self, Seen};
+use super::{download, progress};
+
+/// How long the archive's lock is waited for at least, as much was fetched for what it is needed for.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a signal may go unnoticed in that time.
+const SLICE: Duration = Duration::from_millis(500);
 
 /// What is to be decided for one distribution.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OpenJob {
     /// Its place in the jobs.
     pub job: usize,
@@ -30,7 +38,7 @@ pub(super) struct OpenJob {
 }
 
 /// One index of ours that is to be decided.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct OpenTarget {
     /// Its place in the job.
     pub at: usize,
@@ -42,10 +50,13 @@ pub(super) struct OpenTarget {
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub archive: &'a Archive<'a>,
-    pub session: &'a Session<'a>,
+    pub interrupt: Interrupt,
     pub jobs: Jobs<'a>,
-    pub transfer: Transfer,
-    pub snapshot: Snapshot,
+    pub transfer: Transfer<'a>,
+    /// The archive's state when the run began.
+    snapshot: Snapshot,
+    /// No other run may touch `lists/` and what waits beside the pool.
+    _lock: Lock,
     failed: Vec<(Codename, Arc<OpsError>)>,
     /// The copies of the upstreams' indexes, by their place in the jobs' sources.
     pub lists: BTreeMap<usize, PathBuf>,
@@ -53,34 +64,82 @@ pub(super) struct Run<'a> {
     pub open: Vec<OpenJob>,
     /// What is to be done about the upstreams' files that are no packages, by distribution.
     pub extras: Vec<OpenExtras>,
+    /// The distributions that are up to date now.
+    pub done: BTreeSet<Codename>,
 }
 
 impl<'a> Run<'a> {
     /// Brings Release files and indexes in, for what has changed since the last run.
-    pub fn prepare(session: &'a Session<'a>, distributions: &[&'a Distribution]) -> Result<Self> {
-        let archive = session.archive;
-        let jobs = jobs::jobs(&archive.conf, distributions, &archive.settings.restriction);
+    ///
+    /// # Errors
+    /// Another update is running, an upstream is refused, or a signal came.
+    pub fn prepare(archive: &'a Archive<'a>, distributions: &[&'a Distribution]) -> Result<Self> {
+        let settings = &archive.settings;
+        let database = archive.database()?;
+        let lock = database.lock_updates(&settings.command_line, settings.options.lock_patience())?;
+        let interrupt = Interrupt::catch(settings.end_at_once).map_err(Error::from)?;
+        let jobs = jobs::jobs(&archive.conf, distributions, &settings.restriction);
         jobs.warnings
             .iter()
             .for_each(|warning| archive.reporter.warning(warning));
         fsio::create_dir_all(&archive.directories.list)?;
+        let reporter = archive.reporter;
+        let watcher = move |now: Option<&mirror::Progress>| reporter.progress(now.map(progress::line).as_deref());
         let mut run = Self {
             archive,
-            session,
             jobs,
-            transfer: Transfer::new().map_err(Error::from)?,
+            transfer: Transfer::new(interrupt.clone(), watcher).map_err(Error::from)?,
+            interrupt,
             snapshot: archive.snapshot()?,
+            _lock: lock,
             failed: Vec::new(),
             lists: BTreeMap::new(),
             open: Vec::new(),
             extras: Vec::new(),
+            done: BTreeSet::new(),
         };
         let releases = run.releases()?;
         let chosen = run.choose(&releases)?;
         run.extras = run.open_extras(&releases)?;
         run.open = run.changed_targets(&chosen);
+        run.done = run.without_news();
         run.indexes(&chosen)?;
         Ok(run)
+    }
+
+    /// The right to change the archive. It is waited for longer than other commands do.
+    pub fn session(&self) -> Result<Session<'a>> {
+        let patience = self.archive.settings.options.lock_patience().max(PATIENCE);
+        let start = Instant::now();
+        loop {
+            match Session::begin_within(self.archive, SLICE) {
+                Err(OpsError::Store(store::Error::Locked { .. })) if start.elapsed() < patience => {
+                    self.stop_if_told()?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Ends the run if a signal came and there is something left to do.
+    ///
+    /// # Errors
+    /// One came.
+    pub fn stop_if_told(&self) -> Result<()> {
+        if !self.interrupt.is_told() {
+            return Ok(());
+        }
+        let codenames = self.jobs.jobs.iter().map(|job| &job.distribution.codename);
+        let left = codenames.filter(|codename| !self.done.contains(codename));
+        let codenames: Vec<String> = left.map(ToString::to_string).collect();
+        if codenames.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Interrupted {
+            codenames,
+            kept: download::kept(self.archive),
+        }
+        .into())
     }
 
     pub fn downloads(&self) -> bool {
@@ -89,6 +148,12 @@ impl<'a> Run<'a> {
 
     pub fn has_failed(&self, codename: &Codename) -> bool {
         self.failed.iter().any(|(failed, _)| failed == codename)
+    }
+
+    /// Why a distribution failed, if it did.
+    pub fn failure_of(&self, codename: &Codename) -> Option<Arc<OpsError>> {
+        let failed = self.failed.iter().find(|(failed, _)| failed == codename);
+        failed.map(|(_, error)| Arc::clone(error))
     }
 
     pub fn fail(&mut self, codename: &Codename, error: Arc<OpsError>) {
@@ -115,8 +180,9 @@ impl<'a> Run<'a> {
         };
         let (lists, downloads) = (&self.archive.directories.list, self.downloads());
         let results = mirror::fetch_releases(&mut self.transfer, &self.jobs.upstreams, lists, &trust, downloads);
+        self.stop_if_told()?;
         let mut releases = Vec::new();
-        let mut failures = Vec::new();
+        let mut is_refused = false;
         for (number, result) in results.into_iter().enumerate() {
             releases.push(match result {
                 Ok(accepted) => {
@@ -127,12 +193,13 @@ impl<'a> Run<'a> {
                     accepted
                 }
                 Err(error) => {
-                    failures.push((number, error));
+                    is_refused |= !error.is_unreachable();
+                    self.blame(error, |_, source| source.upstream == number);
                     None
                 }
             });
         }
-        self.upstreams_failed(failures)?;
+        self.stop_if_refused(is_refused)?;
         Ok(releases)
     }
 
@@ -148,39 +215,45 @@ impl<'a> Run<'a> {
         Ok(KeyHome::open(&self.archive.directories.gnupg)?.keyring()?)
     }
 
-    /// Fails the distributions that use these upstreams, or the run, if an upstream answered wrongly.
-    pub fn upstreams_failed(&mut self, failures: Vec<(usize, mirror::Error)>) -> Result<()> {
-        let mut is_refused = false;
-        for (upstream, error) in failures {
-            is_refused |= !error.is_unreachable();
-            let users = self.jobs.jobs.iter();
-            let users: Vec<(Codename, String)> = users
-                .filter_map(|job| Some((job, self.jobs.rule_of(upstream, job)?)))
-                .map(|(job, rule)| (job.distribution.codename.clone(), rule.name.clone()))
-                .collect();
-            let Some((_, rule)) = users.first() else { continue };
-            let rule = rule.clone();
-            let error = Arc::new(OpsError::from(Error::Upstream { rule, source: error }));
-            for (codename, _) in users {
-                self.fail(&codename, Arc::clone(&error));
-            }
-        }
-        if is_refused { self.stop() } else { Ok(()) }
+    /// Fails the distributions that use what failed, each of which is told by its own rule.
+    fn blame(&mut self, error: mirror::Error, is_used: impl Fn(usize, &Source<'_>) -> bool) {
+        let users = self.jobs.jobs.iter();
+        let users: Vec<(Codename, String)> = users
+            .filter_map(|job| Some((job, self.jobs.rule_for(job, &is_used)?)))
+            .map(|(job, rule)| (job.distribution.codename.clone(), rule.name.clone()))
+            .collect();
+        self.fail_users(error, users);
     }
 
-    /// Ends the run with nothing changed.
-    fn stop(&mut self) -> Result<()> {
-        let mut untouched: Vec<&str> = self
-            .jobs
-            .jobs
-            .iter()
-            .map(|job| job.distribution.codename.as_str())
+    /// Fails these distributions, each by its rule.
+    pub fn fail_users(&mut self, error: mirror::Error, users: Vec<(Codename, String)>) {
+        let error = Arc::new(error);
+        let mut by_rule: BTreeMap<String, Arc<OpsError>> = BTreeMap::new();
+        for (codename, rule) in users {
+            let failure = by_rule.entry(rule.clone()).or_insert_with(|| {
+                let source = Arc::clone(&error);
+                Arc::new(Error::Upstream { rule, source }.into())
+            });
+            let failure = Arc::clone(failure);
+            self.fail(&codename, failure);
+        }
+    }
+
+    /// Ends the run with nothing changed if an upstream is refused, unless that is to fail its distributions only.
+    pub fn stop_if_refused(&mut self, is_refused: bool) -> Result<()> {
+        if !is_refused || self.archive.settings.options.keep_going == Some(true) {
+            return Ok(());
+        }
+        let names = self.jobs.jobs.iter().map(|job| &job.distribution.codename);
+        let untouched: Vec<&str> = names
+            .filter(|codename| !self.has_failed(codename))
+            .map(Codename::as_str)
             .collect();
-        untouched.retain(|codename| !self.failed.iter().any(|(failed, _)| failed.as_str() == *codename));
         if !untouched.is_empty() {
             self.archive.reporter.note(&format!(
-                "Nothing was changed, as an upstream is refused; `aptrepo update {}` updates what does not use it.",
-                untouched.join(" ")
+                "Nothing was changed, as an upstream is refused; with --keep-going the distributions that do not use \
+                 it are updated all the same: `{}`",
+                untouched.join("`, `")
             ));
         }
         self.result(())
@@ -189,7 +262,7 @@ impl<'a> Run<'a> {
     /// Stage 2: which file is fetched for each upstream index that a healthy distribution uses.
     fn choose(&mut self, releases: &[Option<Accepted>]) -> Result<BTreeMap<usize, ChosenIndex>> {
         let mut chosen = BTreeMap::new();
-        let mut failures = Vec::new();
+        let mut is_refused = false;
         for number in self.used_sources() {
             let Some(source) = self.jobs.sources.get(number) else {
                 continue;
@@ -206,10 +279,13 @@ impl<'a> Run<'a> {
             };
             match wanted.choose() {
                 Ok(index) => drop(chosen.insert(number, index)),
-                Err(error) => failures.push((source.upstream, error)),
+                Err(error) => {
+                    is_refused = true;
+                    self.blame(error, |at, _| at == number);
+                }
             }
         }
-        self.upstreams_failed(failures)?;
+        self.stop_if_refused(is_refused)?;
         Ok(chosen)
     }
 
@@ -251,6 +327,14 @@ impl<'a> Run<'a> {
             }
         }
         open
+    }
+
+    fn without_news(&self) -> BTreeSet<Codename> {
+        let is_open = |number: usize| {
+            self.open.iter().any(|open| open.job == number) || self.extras.iter().any(|open| open.job == number)
+        };
+        let done = self.healthy_jobs().filter(|(number, _)| !is_open(*number));
+        done.map(|(_, job)| job.distribution.codename.clone()).collect()
     }
 
     /// What an index of ours is made of; none if an upstream does not tell its state.
@@ -295,37 +379,42 @@ impl<'a> Run<'a> {
         self.archive.reporter.status("Getting indexes...");
         let (lists, downloads) = (&self.archive.directories.list, self.downloads());
         let places = mirror::fetch_indexes(&mut self.transfer, &wanted, lists, downloads);
-        let mut failures = Vec::new();
+        self.stop_if_told()?;
+        let mut is_refused = false;
         for (numbers, place) in users.into_iter().zip(places) {
             match place {
                 Ok(place) => self
                     .lists
                     .extend(numbers.into_iter().map(|number| (number, place.file.clone()))),
                 Err(error) => {
-                    let source = numbers.first().and_then(|number| self.jobs.sources.get(*number));
-                    failures.extend(source.map(|source| (source.upstream, error)));
+                    is_refused |= !error.is_unreachable();
+                    self.blame(error, |at, _| numbers.contains(&at));
                 }
             }
         }
-        self.upstreams_failed(failures)
+        self.stop_if_refused(is_refused)
     }
 
-    /// What came of the run: `value`, unless a distribution failed.
+    /// What came of the run: `value`, unless a distribution failed. Where they failed for several reasons, each is told
+    /// in a line of its own.
     pub fn result<T>(&mut self, value: T) -> Result<T> {
-        let mut failed = std::mem::take(&mut self.failed).into_iter();
-        let Some((codename, first)) = failed.next() else {
+        let failed = std::mem::take(&mut self.failed);
+        let Some((_, source)) = failed.first() else {
             return Ok(value);
         };
-        let mut codenames = vec![codename.to_string()];
-        for (codename, error) in failed {
-            if !Arc::ptr_eq(&error, &first) {
-                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                self.archive
-                    .reporter
-                    .note(&format!("{codename}: {}{hint}", with_causes(&*error)));
-            }
-            codenames.push(codename.to_string());
+        let codenames = failed.iter().map(|(codename, _)| codename.to_string()).collect();
+        if failed.iter().all(|(_, error)| Arc::ptr_eq(error, source)) {
+            let source = Arc::clone(source);
+            return Err(Error::Failed { codenames, source }.into());
         }
-        Err(Error::Failed { codenames, first }.into())
+        for (codename, error) in &failed {
+            let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let cause = with_causes(&**error);
+            self.archive
+                .reporter
+                .warning(&format!("`{codename}` not updated: {cause}{hint}"));
+        }
+        let kind = source.kind();
+        Err(Error::SeveralFailed { codenames, kind }.into())
     }
 }

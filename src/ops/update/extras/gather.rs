@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -14,8 +15,10 @@ use crate::model::{ArchivePath, FileDigests, Restriction};
 use crate::publish::{Extras, MadeExtra};
 use crate::store::Database;
 
+use super::super::super::session::Session;
 use super::super::super::{Error as OpsError, Result, extras};
 use super::super::Error;
+use super::super::download::{Fetched, Files};
 use super::super::run::Run;
 use super::make::{Held, NewFile, make, rule_of};
 use super::{Offer, WantedExtra, sums};
@@ -43,8 +46,7 @@ struct Gathered {
     held: BTreeMap<String, Option<Held>>,
     /// The files of the lists of the installer, by the path of the list here.
     images: BTreeMap<ArchivePath, BTreeMap<ArchivePath, FileDigests>>,
-    /// How many files came, and their bytes, by rule.
-    fetched: BTreeMap<String, (u64, u64)>,
+    fetched: BTreeMap<String, Fetched>,
     /// What the upstreams list and lack, by rule.
     absent: BTreeMap<String, Vec<String>>,
 }
@@ -137,12 +139,11 @@ impl Run<'_> {
         open.flat_map(|open| open.wanted.values()).flat_map(|file| &file.offers)
     }
 
-    /// Gets what is missing and makes what is to be published. Gives the number of files that came and their bytes, by
-    /// rule.
-    pub(in super::super) fn gather_extras(&mut self) -> Result<BTreeMap<String, (u64, u64)>> {
+    /// Gets what is missing and makes what is to be published. What came is told to `files`.
+    pub(in super::super) fn gather_extras(&mut self, files: &mut Files) -> Result<()> {
         let offers: Vec<Offer> = self.open_offers().cloned().collect();
         if self.extras.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(());
         }
         self.archive.reporter.status("Getting translations and the like...");
         let mut gathered = Gathered::default();
@@ -175,10 +176,16 @@ impl Run<'_> {
             }
         }
         if extras.iter().all(|open| open.is_ready) {
-            self.session.guard.clear_extras_room()?;
+            self.archive.database()?.clear_extras_room()?;
         }
         self.extras = extras;
-        Ok(gathered.fetched)
+        for (rule, more) in gathered.fetched {
+            let fetched = files.fetched.entry(rule).or_default();
+            fetched.files = fetched.files.saturating_add(more.files);
+            fetched.bytes = fetched.bytes.saturating_add(more.bytes);
+            fetched.time = fetched.time.saturating_add(more.time);
+        }
+        Ok(())
     }
 
     /// Brings the files of these offers into the database.
@@ -199,18 +206,20 @@ impl Run<'_> {
         if chosen.is_empty() {
             return Ok(());
         }
-        let room = self.session.guard.extras_room()?;
+        let room = database.extras_room()?;
+        let start = Instant::now();
         let results = mirror::fetch_extras(&mut self.transfer, &chosen, &room);
+        let time = start.elapsed();
+        self.stop_if_told()?;
         let mut failures = Vec::new();
         for ((key, offer), result) in missing.into_iter().zip(results) {
             let held = match result {
                 Ok(Some(place)) => {
-                    self.session
-                        .guard
-                        .put_extra(&place.file, &place.packed.digests.sha256)?;
-                    let (count, bytes) = gathered.fetched.entry(offer.rule.clone()).or_default();
-                    *count = count.saturating_add(1);
-                    *bytes = bytes.saturating_add(place.packed.size_bytes);
+                    database.put_extra(&place.file, &place.packed.digests.sha256)?;
+                    let fetched = gathered.fetched.entry(offer.rule.clone()).or_default();
+                    fetched.files = fetched.files.saturating_add(1);
+                    fetched.bytes = fetched.bytes.saturating_add(place.packed.size_bytes);
+                    fetched.time = fetched.time.max(time);
                     Some(Held {
                         form: place.form,
                         packed: place.packed,
@@ -233,6 +242,21 @@ impl Run<'_> {
             gathered.held.insert(key, held);
         }
         self.upstreams_failed(failures)
+    }
+
+    /// Fails the distributions that use these upstreams, or the run, if one answered wrongly.
+    fn upstreams_failed(&mut self, failures: Vec<(usize, mirror::Error)>) -> Result<()> {
+        let mut is_refused = false;
+        for (upstream, error) in failures {
+            is_refused |= !error.is_unreachable();
+            let users = self.jobs.jobs.iter().filter_map(|job| {
+                let (rule, _) = job.rules.iter().find(|(_, number)| *number == upstream)?;
+                Some((job.distribution.codename.clone(), rule.name.clone()))
+            });
+            let users = users.collect();
+            self.fail_users(error, users);
+        }
+        self.stop_if_refused(is_refused)
     }
 
     /// Brings in what the lists of the installer name.
@@ -302,7 +326,7 @@ impl Run<'_> {
     /// Makes all files of a distribution that are to be made.
     fn make_all(&self, open: &mut OpenExtras, gathered: &Gathered) -> Result<()> {
         let database = self.archive.database()?;
-        let room = self.session.guard.extras_room()?;
+        let room = database.extras_room()?;
         let none = BTreeMap::new();
         let make_one = |(path, wanted): (&ArchivePath, &WantedExtra)| {
             let mut held = Vec::new();
@@ -323,40 +347,47 @@ impl Run<'_> {
             .collect::<Result<_>>()?;
         for (path, made, new) in made {
             if let Some((file, content)) = new {
-                self.session.guard.put_extra(&file, &content)?;
+                database.put_extra(&file, &content)?;
             }
             open.record.made.insert(path, made);
         }
         Ok(())
     }
 
-    /// Does so for the distributions in which nothing else changes: all but these.
-    pub(in super::super) fn keep_other_extras(&mut self, jobs: &[usize]) -> Result<()> {
-        let others: Vec<usize> = self.extras.iter().map(|open| open.job).collect();
-        for number in others.into_iter().filter(|number| !jobs.contains(number)) {
-            let codename = self.jobs.jobs.get(number).map(|job| job.distribution.codename.clone());
-            if !codename.is_some_and(|codename| self.has_failed(&codename)) {
-                self.keep_extras(number)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes what was made of a distribution's other files its record.
-    pub(in super::super) fn keep_extras(&self, job: usize) -> Result<()> {
-        let open = self.extras.iter().find(|open| open.job == job && open.is_ready);
-        let (Some(open), Some(job)) = (open, self.jobs.jobs.get(job)) else {
+    /// Makes what was made of a distribution's other files its record, unless that was done.
+    pub(in super::super) fn keep_extras(&mut self, session: &Session<'_>, job: usize) -> Result<()> {
+        let open = self.extras.iter().position(|open| open.job == job && open.is_ready);
+        let (Some(at), Some(job)) = (open, self.jobs.jobs.get(job)) else {
             return Ok(());
         };
         let codename = &job.distribution.codename;
-        let encoded = open.record.encode().map_err(|source| OpsError::Publish {
+        let OpenExtras { mut record, .. } = self.extras.swap_remove(at);
+        let database = session.guard.database();
+        // what was in the database before this run may have been collected meanwhile
+        record.made.retain(|_, made| extras::is_whole(database, made));
+        let encoded = record.encode().map_err(|source| OpsError::Publish {
             codename: codename.clone(),
             source,
         })?;
-        Ok(self
-            .session
-            .guard
-            .set_extras(codename, &encoded, &open.record.keeps())?)
+        Ok(session.guard.set_extras(codename, &encoded, &record.keeps())?)
+    }
+
+    /// Does so for the distributions in which nothing else changed.
+    pub(in super::super) fn keep_other_extras(&mut self) -> Result<()> {
+        let ready = self.extras.iter().filter(|open| open.is_ready);
+        let jobs: Vec<usize> = ready.map(|open| open.job).collect();
+        for number in jobs {
+            let Some(codename) = self.jobs.jobs.get(number).map(|job| job.distribution.codename.clone()) else {
+                continue;
+            };
+            if self.has_failed(&codename) {
+                continue;
+            }
+            let session = self.session()?;
+            self.keep_extras(&session, number)?;
+            self.done.insert(codename);
+        }
+        Ok(())
     }
 }
 

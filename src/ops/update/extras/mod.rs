@@ -115,7 +115,7 @@ impl From<'_> {
             return Err(malformed(problem));
         }
         for kind in offered {
-            let Some(chosen) = ChosenExtra::listed(self.upstream, self.accepted, &kind, there) else {
+            let Some(chosen) = ChosenExtra::listed(self.upstream, self.accepted, &kind, there)? else {
                 continue;
             };
             let offer = Offer {
