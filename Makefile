@@ -6,7 +6,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # by name as Debian 12 and newer have them
 BUILD_PACKAGES = gcc libc6-dev make pkg-config nettle-dev libclang-dev
-TEST_PACKAGES = apt apt-utils curl dpkg-dev gpg gpg-agent gpgv reprepro sqv strace
+TEST_PACKAGES = apt apt-utils curl dpkg-dev gpg gpg-agent gpgv openssl reprepro sqv strace
 # it would start a server of its own on a developer's machine
 ifdef CI
 TEST_PACKAGES += nginx

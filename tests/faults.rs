@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aptrepo::model::DigestKind;
 use support::mirror::{DATE, DAY, FIRST, Mirror, SECOND, fingerprint, second_night};
 use support::upstream::{BadServer, Misbehave, Upstream, hex};
 use support::{Compression, Deb, GnupgHome, TestResult};
@@ -150,6 +151,13 @@ fn dsa_signed(mirror: &mut Mirror, sign: &str) -> TestResult {
 fn expired(mirror: &mut Mirror, lines: &str) -> TestResult {
     mirror.rules(&format!("{TIMEOUT}{lines}"))?;
     mirror.upstream.fields = "Valid-Until: Mon, 21 Sep 2020 00:00:00 UTC\n".into();
+    mirror.second_night()
+}
+
+/// The second night, with digests of these kinds in Release and in Packages.
+fn digested(mirror: &mut Mirror, in_release: DigestKind, in_packages: DigestKind, lines: &str) -> TestResult {
+    mirror.rules(&format!("{TIMEOUT}{lines}"))?;
+    mirror.upstream.digests = (in_release, in_packages);
     mirror.second_night()
 }
 
@@ -352,6 +360,18 @@ const RELEASE_FAULTS: &[Fault] = &[
         &["malformed Release", INRELEASE, "twice and differently"],
     ),
     fault(
+        "a Release with digests that can be forged",
+        |mirror| digested(mirror, DigestKind::Md5, DigestKind::Sha256, ""),
+        250,
+        &[INRELEASE, "by MD5 alone", "`Tolerate: md5`"],
+    ),
+    fault(
+        "a keyring file that is not there",
+        |mirror| mirror.rules_for("upstream.gpg", TIMEOUT),
+        254,
+        &["$BASE/conf/upstream.gpg", "put the upstream's public key there"],
+    ),
+    fault(
         "an index that Release does not list",
         |mirror| mirror.rules(&format!("{TIMEOUT}Components: nonsense>main\n")),
         254,
@@ -501,6 +521,12 @@ const INDEX_FAULTS: &[Fault] = &[
         |mirror| edited(mirror, "SHA256:", "X-Sum:"),
         255,
         &["stanza of `hello`", "no digest"],
+    ),
+    fault(
+        "a package with a digest that can be forged",
+        |mirror| digested(mirror, DigestKind::Sha256, DigestKind::Sha1, ""),
+        250,
+        &["`pool/hello/hello_1.1_amd64.deb`", "by SHA1 alone", "`Tolerate: sha1`"],
     ),
     fault(
         "a package without a file",
@@ -858,7 +884,7 @@ fn an_upstream_that_is_wrong_changes_nothing_and_the_next_run_heals() -> TestRes
     let faults: Vec<&Fault> = all.into_iter().flatten().collect();
     let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..6 {
             scope.spawn(|| {
                 let Ok(Some(mut bench)) = Bench::new() else { return };
                 while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -968,6 +994,10 @@ const HARMLESS: &[(&str, Happens)] = &[
         dsa_signed(mirror, "!")
     }),
     (
+        "digests that can be forged, and the rule says that it does not matter",
+        |mirror| digested(mirror, DigestKind::Md5, DigestKind::Sha1, "Tolerate: md5 sha1\n"),
+    ),
+    (
         "a Release whose time is over, and the rule says that it does not matter",
         |mirror| expired(mirror, "Tolerate: expired\n"),
     ),
@@ -1006,6 +1036,24 @@ fn a_server_is_asked_again_after_the_time_that_it_names() -> TestResult {
     let _ = mirror.update().ok();
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(mirror.env.list("s"), FIRST);
+    Ok(())
+}
+
+#[test]
+fn a_server_that_fails_again_and_again_is_not_asked_for_every_file() -> TestResult {
+    let Some(mirror) = Mirror::new()? else { return Ok(()) };
+    let many: Vec<Deb> = (0..90).map(|number| Deb::new(&format!("p{number}"), "1")).collect();
+    mirror.upstream.publish(&many, Some(&mirror.key))?;
+    mirror.server.misbehave(".deb", Misbehave::Status(503));
+    let output = mirror.update().exits(254);
+    assert!(output.stderr.contains("answers 503"), "{output}");
+    let requests = mirror.server.requests();
+    let debs = requests.iter().filter(|request| request.contains(".deb ")).count();
+    // twenty files, those on their way meanwhile, and each three times
+    assert!(debs <= 3 * 28, "{debs}");
+    mirror.server.behave();
+    let _ = mirror.update().ok();
+    assert_eq!(mirror.env.list("s").lines().count(), 90);
     Ok(())
 }
 

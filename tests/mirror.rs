@@ -55,14 +55,14 @@ fn checkupdate_and_dumpupdate_say_what_update_would_do() -> TestResult {
     let before = mirror.env.tree()?;
     assert_eq!(
         mirror.env.run(["checkupdate", "s"]).ok().stdout,
-        "Updates needed for 's|main|amd64':\n'hello': '1.0' will be upgraded to '1.1' (from 'u'):\n \
-         files needed: pool/main/h/hello/hello_1.1_amd64.deb\n\
-         Updates needed for 's|main|i386':\n'leaving': '3' will be deleted (no longer available or superseded)\n"
+        "Updates needed for 's|main|i386':\n'leaving': '3' will be deleted (no longer available or superseded)\n\
+         Updates needed for 's|main|amd64':\n'hello': '1.0' will be upgraded to '1.1' (from 'u'):\n \
+         files needed: pool/main/h/hello/hello_1.1_amd64.deb\n"
     );
     assert_eq!(
         mirror.env.run(["dumpupdate", "s"]).ok().stdout,
-        "Updates needed for 's|main|amd64':\nupdate 'hello' '1.0' '1.1' 'u'\nkeep 'hello-doc' '1.0' '1.0'\n\
-         Updates needed for 's|main|i386':\nkeep 'hello-doc' '1.0' '1.0'\ndelete 'leaving' '3'\n"
+        "Updates needed for 's|main|i386':\nkeep 'hello-doc' '1.0' '1.0'\ndelete 'leaving' '3'\n\
+         Updates needed for 's|main|amd64':\nupdate 'hello' '1.0' '1.1' 'u'\nkeep 'hello-doc' '1.0' '1.0'\n"
     );
     assert_eq!(
         mirror.env.run(["--dry-run", "update", "s"]).ok().stdout,

@@ -191,6 +191,23 @@ fn a_directory_is_linked_and_never_changed() -> TestResult {
 }
 
 #[test]
+fn a_file_that_not_everybody_may_read_is_copied_and_readable_here() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+    for method in ["file", "copy"] {
+        let Some(mirror) = of_directory(method)? else {
+            return Ok(());
+        };
+        let there = mirror.upstream.root().join(THERE);
+        std::fs::set_permissions(&there, PermissionsExt::from_mode(0o600))?;
+        let _ = mirror.update().ok();
+        let pooled = std::fs::metadata(mirror.env.outdir().join(POOLED))?;
+        assert_eq!(pooled.mode() & 0o444, 0o444, "{method}");
+        assert_eq!(std::fs::metadata(&there)?.mode() & 0o777, 0o600, "{method}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_linked_file_that_its_owner_writes_to_is_noticed() -> TestResult {
     for (method, is_ours_changed) in [("file", true), ("copy", false)] {
         let Some(mirror) = of_directory(method)? else {

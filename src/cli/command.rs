@@ -60,6 +60,17 @@ pub enum Command {
     /// Print what update would do, for scripts
     DumpUpdate(Distributions),
 
+    /// Remove what update would replace or remove, to have room for what it brings
+    PreDelete(Distributions),
+    /// Remove downloaded indexes that no update rule uses
+    CleanLists,
+    /// Take packages over from other distributions of the archive
+    Pull(Distributions),
+    /// Print what pull would do
+    CheckPull(Distributions),
+    /// Print what pull would do, for scripts
+    DumpPull(Distributions),
+
     /// Copy packages of these names into another distribution
     Copy(Copy),
     /// Copy a source with all its binaries into another distribution

@@ -5,7 +5,7 @@ use crate::conf::{Ignore, Options};
 use super::Error;
 
 /// Commands that always mean all of an archive, a distribution, or a source: `-A`, `-C` and `-T` cannot restrict them.
-const WHOLE: [&str; 19] = [
+const WHOLE: [&str; 20] = [
     "removesrc",
     "removesrcs",
     "export",
@@ -19,6 +19,7 @@ const WHOLE: [&str; 19] = [
     "tidytracks",
     "removetrack",
     "removealltracks",
+    "cleanlists",
     "dump",
     "load",
     "serve",
@@ -28,6 +29,16 @@ const WHOLE: [&str; 19] = [
 ];
 /// Commands that give what comes in a section and a priority.
 const CLASSIFYING: [&str; 4] = ["include", "includedeb", "includeudeb", "includedsc"];
+/// Commands that follow rules, and can do so for some packages only.
+const FOLLOWING: [&str; 7] = [
+    "update",
+    "checkupdate",
+    "dumpupdate",
+    "predelete",
+    "pull",
+    "checkpull",
+    "dumppull",
+];
 /// Commands that have no plan to print.
 const WITHOUT_PLAN: [&str; 4] = ["init", "key", "load", "serve"];
 
@@ -57,6 +68,8 @@ pub fn refuse(command: &str, given: &Options, dry_run: bool) -> Result<(), Error
         (false, false) => classifying.iter().find(|(_, is_given)| *is_given),
         (false, true) => None,
     };
+    let picking = ("--restrict…", !given.restrict.is_empty());
+    let misused = misused.or((picking.1 && !FOLLOWING.contains(&command)).then_some(&picking));
     match misused {
         None => Ok(()),
         Some((option, _)) => Err(Error::UnusedOption {
@@ -94,9 +107,15 @@ mod tests {
     }
 
     #[test]
+    fn only_commands_that_follow_rules_can_be_about_some_packages() {
+        assert!(refuse("list", &options(&[("restrict", "hello")]), false).is_err());
+        assert!(refuse("pull", &options(&[("restrict", "hello")]), false).is_ok());
+    }
+
+    #[test]
     fn every_name_is_of_a_command() {
         let command = <super::super::command::CommandLine as clap::CommandFactory>::command();
-        for name in WHOLE.iter().chain(&CLASSIFYING).chain(&WITHOUT_PLAN) {
+        for name in WHOLE.iter().chain(&CLASSIFYING).chain(&FOLLOWING).chain(&WITHOUT_PLAN) {
             assert!(command.find_subcommand(name).is_some(), "{name}");
         }
     }

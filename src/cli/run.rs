@@ -188,7 +188,14 @@ fn dispatch(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
         | Command::RemoveSrcs(_)
         | Command::RemoveMatched(_)
         | Command::RemoveFilter(_) => remove_packages(archive, command, json),
-        Command::Update(_) | Command::CheckUpdate(_) | Command::DumpUpdate(_) => follow::follow(archive, command, json),
+        Command::Update(_)
+        | Command::CheckUpdate(_)
+        | Command::DumpUpdate(_)
+        | Command::PreDelete(_)
+        | Command::CleanLists
+        | Command::Pull(_)
+        | Command::CheckPull(_)
+        | Command::DumpPull(_) => follow::follow(archive, command, json),
         Command::List(_)
         | Command::ListMatched(_)
         | Command::ListFilter(_)

@@ -71,47 +71,99 @@ impl FilterList {
     /// # Errors
     /// A file cannot be read, or has faults; all of them.
     pub fn read(&self) -> Result<FilterTable, Faults> {
-        let mut errors = Vec::new();
-        let mut actions = HashMap::new();
-        for file in &self.files {
-            match fsio::read_limited(file, MAX_FILE_BYTES) {
-                Ok(bytes) => read_file(&file.as_path().into(), &bytes, &mut actions, &mut errors),
-                Err(source) => errors.push(Error::File { source }),
-            }
-        }
-        match Faults::collect(errors) {
-            Some(faults) => Err(faults),
-            None => Ok(FilterTable {
-                default: self.default.clone(),
-                actions,
-            }),
-        }
+        let mut table = FilterTable {
+            default: self.default.clone(),
+            actions: HashMap::new(),
+        };
+        table.read_files(&self.files)?;
+        Ok(table)
     }
 }
 
-/// The content of all files of a [`FilterList`].
+/// The content of all files of a [`FilterList`], or what the command line says of packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterTable {
     default: FilterAction,
-    actions: HashMap<PackageName, FilterAction>,
+    /// What is said of a package, the first of them first.
+    actions: HashMap<PackageName, Vec<FilterAction>>,
 }
 
 impl FilterTable {
+    /// What `--restrict` says in these words, `name`, `name=version` or `name:action`, and after them in these files;
+    /// of packages that are not mentioned it says `hold`.
+    ///
+    /// # Errors
+    /// A word is wrong or a package is named twice; or a file cannot be read or has faults.
+    pub fn of_command_line(words: &[&str], files: &[PathBuf]) -> Result<Self, Faults> {
+        let mut table = Self {
+            default: FilterAction::Hold,
+            actions: HashMap::new(),
+        };
+        let mut errors = Vec::new();
+        for word in words {
+            let problem = match restriction(word) {
+                Ok((name, _)) if table.actions.contains_key(&name) => "its package is named twice".to_owned(),
+                Ok((name, action)) => {
+                    table.actions.insert(name, vec![action]);
+                    continue;
+                }
+                Err(problem) => problem,
+            };
+            let problem = format!("invalid restriction `{}`: {problem}", printable(word));
+            errors.push(Error::Option { place: None, problem });
+        }
+        if let Some(faults) = Faults::collect(errors) {
+            return Err(faults);
+        }
+        table.read_files(files)?;
+        Ok(table)
+    }
+
+    fn read_files(&mut self, files: &[PathBuf]) -> Result<(), Faults> {
+        let mut errors = Vec::new();
+        for file in files {
+            match fsio::read_limited(file, MAX_FILE_BYTES) {
+                Ok(bytes) => read_file(&file.as_path().into(), &bytes, &mut self.actions, &mut errors),
+                Err(source) => errors.push(Error::File { source }),
+            }
+        }
+        Faults::collect(errors).map_or(Ok(()), Err)
+    }
+
     /// What is done with that version of a package; never [`FilterAction::Exactly`].
     #[must_use]
     pub fn action(&self, name: &PackageName, version: &Version) -> &FilterAction {
-        match self.actions.get(name) {
-            Some(FilterAction::Exactly(wanted)) if wanted == version => &FilterAction::Install,
-            Some(FilterAction::Exactly(_)) | None => &self.default,
-            Some(action) => action,
-        }
+        self.mentioned(name, version).unwrap_or(&self.default)
     }
+
+    /// What is said of that version of a package; none if nothing is.
+    #[must_use]
+    pub fn mentioned(&self, name: &PackageName, version: &Version) -> Option<&FilterAction> {
+        self.actions.get(name)?.iter().find_map(|action| match action {
+            FilterAction::Exactly(wanted) if wanted == version => Some(&FilterAction::Install),
+            FilterAction::Exactly(_) => None,
+            action => Some(action),
+        })
+    }
+}
+
+/// A word of `--restrict`; the error says what is wrong with it.
+fn restriction(word: &str) -> Result<(PackageName, FilterAction), String> {
+    let (name, action) = if let Some((name, version)) = word.split_once('=') {
+        let version = Version::new(version).map_err(|error| error.to_string())?;
+        (name, FilterAction::Exactly(version))
+    } else if let Some((name, word)) = word.split_once(':') {
+        (name, action(word).ok_or_else(|| action_rule(word))?)
+    } else {
+        (word, FilterAction::Install)
+    };
+    Ok((PackageName::new(name).map_err(|error| error.to_string())?, action))
 }
 
 fn read_file(
     file: &Arc<std::path::Path>,
     bytes: &[u8],
-    actions: &mut HashMap<PackageName, FilterAction>,
+    actions: &mut HashMap<PackageName, Vec<FilterAction>>,
     errors: &mut Vec<Error>,
 ) {
     let mut mentioned: HashMap<PackageName, FilterAction> = HashMap::new();
@@ -142,7 +194,7 @@ fn read_file(
         }
     }
     for (name, action) in mentioned {
-        actions.entry(name).or_insert(action);
+        actions.entry(name).or_default().push(action);
     }
 }
 
@@ -243,6 +295,7 @@ mod tests {
         let table = list(&[
             "# ours\nhello\tinstall\n\npinned = 1:2.0-1\r\n",
             "hello hold # no\nbash upgradeonly\n",
+            "pinned hold\n",
         ])
         .unwrap();
         let action = |name, version| table.action(&PackageName::new(name).unwrap(), &Version::new(version).unwrap());
@@ -250,7 +303,26 @@ mod tests {
         assert_eq!(action("bash", "1"), &FilterAction::UpgradeOnly);
         assert_eq!(action("other", "1"), &FilterAction::Ignore);
         assert_eq!(action("pinned", "1:2.0-1"), &FilterAction::Install);
-        assert_eq!(action("pinned", "1:2.0-2"), &FilterAction::Ignore);
+        assert_eq!(
+            action("pinned", "1:2.0-2"),
+            &FilterAction::Hold,
+            "another version than the first file names is as if it had not mentioned it"
+        );
+    }
+
+    #[test]
+    fn the_command_line_names_packages() {
+        let table = FilterTable::of_command_line(&["a", "b=1:2", "c:hold"], &[]).unwrap();
+        let said = |name, version| table.mentioned(&PackageName::new(name).unwrap(), &Version::new(version).unwrap());
+        assert_eq!(said("a", "1"), Some(&FilterAction::Install));
+        assert_eq!(said("b", "1:2"), Some(&FilterAction::Install));
+        assert_eq!(said("b", "2"), None);
+        assert_eq!(said("c", "1"), Some(&FilterAction::Hold));
+        let faults = FilterTable::of_command_line(&["a", "a=1", "b:instal", "_"], &[]).unwrap_err();
+        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!(lines[0], "invalid restriction `a=1`: its package is named twice");
+        assert_eq!(lines[1], "invalid restriction `b:instal`: did you mean `install`?");
     }
 
     #[test]

@@ -147,13 +147,8 @@ const KNOWN: &[(&str, Action)] = &[
     ),
     ("spacecheck", Action::Argument(set_space_check)),
     ("checkspace", Action::Argument(set_space_check)),
-    (
-        "safetymargin",
-        Action::WithoutEffect {
-            takes_argument: true,
-            why: "free space is not checked before a download",
-        },
-    ),
+    ("safetymargin", number!(safety_margin)),
+    ("dbsafetymargin", number!(db_safety_margin)),
     ("list-format", text!(list_format)),
     ("list-max", number!(list_max)),
     ("list-skip", number!(list_skip)),
@@ -203,12 +198,11 @@ const KNOWN: &[(&str, Action)] = &[
     ("force", UNUSED_SWITCH),
     ("keepunneededlists", UNUSED_SWITCH),
     ("nokeepunneededlists", UNUSED_SWITCH),
-    // there are no method programs, no gpg-agent that asks on a terminal, no second database file that could grow
+    // there are no method programs, and no gpg-agent that asks on a terminal
     ("methoddir", UNUSED_ARGUMENT),
     ("guessgpgtty", UNUSED_SWITCH),
     ("noguessgpgtty", UNUSED_SWITCH),
     ("nonoguessgpgtty", UNUSED_SWITCH),
-    ("dbsafetymargin", UNUSED_ARGUMENT),
     // all decompressors are built in
     ("gunzip", UNUSED_ARGUMENT),
     ("bunzip2", UNUSED_ARGUMENT),
@@ -256,11 +250,7 @@ fn set_export(options: &mut Options, argument: &str) -> Result<(), String> {
 fn set_space_check(options: &mut Options, argument: &str) -> Result<(), String> {
     options.space_check = Some(match argument {
         "none" => SpaceCheck::None,
-        "full" => {
-            let why = "a download that does not fit fails, and the archive stays as it was";
-            options.without_effect.push(("spacecheck".into(), why));
-            SpaceCheck::Full
-        }
+        "full" => SpaceCheck::Full,
         _ => return Err("must be full or none".into()),
     });
     Ok(())

@@ -109,6 +109,10 @@ pub struct Options {
     pub wait_for_lock: Option<u32>,
     /// `--spacecheck`.
     pub space_check: Option<SpaceCheck>,
+    /// `--safetymargin`: what is to stay free in each file system that files are fetched to, in bytes.
+    pub safety_margin: Option<u64>,
+    /// `--dbsafetymargin`: what is to stay free besides in that of the database, in bytes.
+    pub db_safety_margin: Option<u64>,
     /// `--list-format`.
     pub list_format: Option<String>,
     /// `--list-max`.
@@ -236,6 +240,8 @@ impl Options {
             nothing_is_error: self.nothing_is_error.or(lower.nothing_is_error),
             wait_for_lock: self.wait_for_lock.or(lower.wait_for_lock),
             space_check: self.space_check.or(lower.space_check),
+            safety_margin: self.safety_margin.or(lower.safety_margin),
+            db_safety_margin: self.db_safety_margin.or(lower.db_safety_margin),
             list_format: self.list_format.or(lower.list_format),
             list_max: self.list_max.or(lower.list_max),
             list_skip: self.list_skip.or(lower.list_skip),
@@ -266,6 +272,19 @@ impl Options {
     #[must_use]
     pub fn lock_patience(&self) -> Duration {
         LOCK_RETRY.saturating_mul(self.wait_for_lock.unwrap_or(0))
+    }
+
+    /// What is to stay free in a file system that files are fetched to: a mebibyte where nothing is said, as with
+    /// reprepro.
+    #[must_use]
+    pub fn safety_margin_bytes(&self) -> u64 {
+        self.safety_margin.unwrap_or(1 << 20)
+    }
+
+    /// What is to stay free besides in the file system of the database: 100 mebibytes where nothing is said.
+    #[must_use]
+    pub fn db_safety_margin_bytes(&self) -> u64 {
+        self.db_safety_margin.unwrap_or(100 << 20)
     }
 
     /// How long files are kept after their last reference is gone, in seconds.

@@ -233,6 +233,27 @@ pub fn same_filesystem(one: &Path, other: &Path) -> Result<bool> {
     Ok(device(one)? == device(other)?)
 }
 
+/// The room in a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// What a user without privileges may still write, in bytes.
+    pub free_bytes: u64,
+    /// What a file takes at least, in bytes.
+    pub block_bytes: u64,
+}
+
+/// The room in the file system that `path` is of.
+///
+/// # Errors
+/// It is not there, or does not tell.
+pub fn free_space(path: &Path) -> Result<FreeSpace> {
+    let found = rustix::fs::statvfs(path).at("ask the free space of", path)?;
+    Ok(FreeSpace {
+        free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        block_bytes: found.f_frsize,
+    })
+}
+
 /// Sets when a file says that it was last changed, in Unix seconds.
 ///
 /// # Errors

@@ -89,6 +89,8 @@ fn builder(settings: &TransferSettings) -> Result<ClientBuilder> {
         .user_agent(concat!("aptrepo/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_limit)
         .read_timeout(settings.stall_limit)
+        // the first windows of HTTP/2 are small for a server that is far away
+        .http2_adaptive_window(true)
         .redirect(redirect::Policy::custom(follow));
     Ok(match settings.proxy.as_deref() {
         None => builder,

@@ -300,17 +300,13 @@ fn failure(url: &str, error: &reqwest::Error) -> Failure {
     Failure::for_now(error)
 }
 
-fn is_about_certificate(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls.or_else(|| error.downcast_ref()) {
-            return true;
-        }
-        cause = error.source();
+fn is_about_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
     }
-    false
+    // an I/O error hides what it was made of from `source`
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    inner.is_some_and(|inner| is_about_certificate(inner)) || error.source().is_some_and(is_about_certificate)
 }
 
 /// The innermost causes say what happened; the outer ones repeat the address.

@@ -22,6 +22,9 @@ pub enum Error {
     /// Distributions cannot be brought up to date with their upstreams.
     #[error(transparent)]
     Update(#[from] super::update::Error),
+    /// What the rules of a distribution select is refused.
+    #[error(transparent)]
+    Select(#[from] super::select::Error),
     /// The configuration is wrong, or a distribution is not in it.
     #[error(transparent)]
     Conf(#[from] conf::Error),
@@ -278,6 +281,7 @@ impl Error {
             Self::Keys(error) => error.kind(),
             Self::KeyPackage(error) => error.kind(),
             Self::Update(error) => error.kind(),
+            Self::Select(error) => error.kind(),
             Self::Store(error) => error.kind(),
             Self::File(error) => error.kind(),
             Self::Ingest(error) => error.kind(),
@@ -325,6 +329,7 @@ impl Error {
             Self::Keys(error) => error.hint(),
             Self::KeyPackage(error) => error.hint(),
             Self::Update(error) => error.hint(),
+            Self::Select(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Pgp(error) => error.hint(),

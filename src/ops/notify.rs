@@ -44,8 +44,25 @@ pub struct Event<'a> {
     index: &'a IndexId,
     entry: &'a Entry,
     replaced: Option<&'a Entry>,
-    /// The file that brought the package.
-    file: Option<&'a Path>,
+    brought: Brought<'a>,
+}
+
+/// What brought a package.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought<'a> {
+    /// The file on the command line.
+    pub file: Option<&'a Path>,
+    /// The rule of `update` or `pull`.
+    pub origin: Option<&'a Origin>,
+}
+
+/// Where a rule took a package from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The rule.
+    pub rule: String,
+    /// The distribution that it reads.
+    pub from: String,
 }
 
 impl<'a> Event<'a> {
@@ -57,13 +74,13 @@ impl<'a> Event<'a> {
             index,
             entry,
             replaced: None,
-            file: None,
+            brought: Brought::default(),
         }
     }
 
-    /// The events of one change, which `file` brought about: where it replaces several versions, the lower ones are
+    /// The events of one change, as it was brought about: where it replaces several versions, the lower ones are
     /// removals of their own.
-    pub fn of_change(change: &'a Change, file: Option<&'a Path>) -> impl Iterator<Item = Self> {
+    pub fn of_change(change: &'a Change, brought: Brought<'a>) -> impl Iterator<Item = Self> {
         let index = change.index();
         let mut old = change.old_entries().iter();
         let first = match change {
@@ -72,14 +89,14 @@ impl<'a> Event<'a> {
                 index,
                 entry: &new.entry,
                 replaced: None,
-                file,
+                brought,
             }),
             Change::Replace { new, .. } => Some(Self {
                 action: "replace",
                 index,
                 entry: &new.entry,
                 replaced: old.next(),
-                file,
+                brought,
             }),
             Change::Remove { .. } => None,
         };
@@ -88,7 +105,7 @@ impl<'a> Event<'a> {
             index,
             entry,
             replaced: None,
-            file,
+            brought,
         });
         first.into_iter().chain(removals)
     }
@@ -209,7 +226,7 @@ impl LogWriter<'_> {
                 .notifiers()
                 .filter(|notifier| event.concerns(notifier, &self.cause.command))
             {
-                faults.extend(self.run(notifier, &event.arguments(), event.file));
+                faults.extend(self.run(notifier, &event.arguments(), event.brought));
             }
         }
         faults
@@ -227,12 +244,16 @@ impl LogWriter<'_> {
         ];
         arguments.push(&file);
         arguments.extend(accepted.pool_path.as_deref());
+        let brought = Brought {
+            file: Some(&accepted.file),
+            origin: None,
+        };
         let wanted = |notifier: &&Notifier| {
             notifier.for_changes && notifier.via.as_ref().is_none_or(|via| *via == self.cause.command)
         };
         self.notifiers()
             .filter(wanted)
-            .filter_map(|notifier| self.run(notifier, &arguments, Some(&accepted.file)))
+            .filter_map(|notifier| self.run(notifier, &arguments, brought))
             .collect()
     }
 
@@ -240,14 +261,14 @@ impl LogWriter<'_> {
         self.distribution.log.iter().flat_map(|log| &log.notifiers)
     }
 
-    fn run(&self, notifier: &Notifier, arguments: &[&str], file: Option<&Path>) -> Option<String> {
+    fn run(&self, notifier: &Notifier, arguments: &[&str], brought: Brought<'_>) -> Option<String> {
         let Patience { limit, hung } = self.patience;
         if hung.borrow().contains(&notifier.script) {
             return None;
         }
         let mut command = Command::new(&notifier.script);
         command.args(&notifier.arguments).args(arguments).stdin(Stdio::null());
-        command.envs(self.environment(file));
+        command.envs(self.environment(brought));
         let outcome = fsio::process::run_limited(&mut command, *limit);
         let fault = match outcome {
             Ok(status) if status.success() => return None,
@@ -261,17 +282,21 @@ impl LogWriter<'_> {
         Some(format!("notifier `{}`: {fault}", notifier.script.display()))
     }
 
-    fn environment(&self, file: Option<&Path>) -> Vec<(&'static str, OsString)> {
+    fn environment(&self, brought: Brought<'_>) -> Vec<(&'static str, OsString)> {
         let mut environment: Vec<(&'static str, OsString)> = self
             .directories
             .iter()
             .map(|(name, path)| (*name, path.clone().into_os_string()))
             .collect();
         environment.push(("REPREPRO_CAUSING_COMMAND", self.cause.command.clone().into()));
-        if let Some(file) = file {
+        if let Some(file) = brought.file {
             environment.push(("REPREPRO_CAUSING_FILE", file.into()));
         }
-        if let Some(from) = &self.cause.from {
+        if let Some(origin) = brought.origin {
+            environment.push(("REPREPRO_CAUSING_RULE", origin.rule.clone().into()));
+        }
+        let from = brought.origin.map(|origin| &origin.from).or(self.cause.from.as_ref());
+        if let Some(from) = from {
             environment.push(("REPREPRO_FROM", from.clone().into()));
         }
         environment

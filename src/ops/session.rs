@@ -10,12 +10,14 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Directories, ExportMode};
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName};
+use crate::model::{
+    ArchivePath, Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, Promise, SourceName,
+};
 use crate::publish;
 use crate::store::{self, Provenance, Reference, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
-use super::notify::{AcceptedChanges, Cause, Event, LogWriter, Patience};
+use super::notify::{AcceptedChanges, Brought, Cause, Event, LogWriter, Origin, Patience};
 use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
 use super::tracking::{self, SourceState};
 use super::{Error, Result, export, garbage};
@@ -40,6 +42,9 @@ pub struct Outcome {
     pub rows: Vec<PlanRow>,
 }
 
+/// The pool files that are due to be removed.
+type Garbage = Result<Vec<ArchivePath>>;
+
 /// Beside the plan: what is told to scripts.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -49,6 +54,8 @@ pub struct Told {
     pub cause: Cause,
     /// For each change the file that brought it, where a command was given files.
     pub files: Vec<PathBuf>,
+    /// For each change the rule that brought it, where a command follows rules.
+    pub origins: Vec<Option<Origin>>,
     /// Accepted .changes files.
     pub accepted: Vec<AcceptedChanges>,
 }
@@ -123,13 +130,31 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Before the commit: nothing has happened. After it, publishing may have failed: the change is kept, and the next
     /// command publishes it.
-    pub fn carry_out(&self, store: Store, mut plan: Plan, told: &Told) -> Result<Outcome> {
+    pub fn carry_out(&self, store: Store, plan: Plan, told: &Told) -> Result<Outcome> {
+        let (outcome, garbage) = self.change(store, plan, told)?;
+        if let Some(garbage) = garbage {
+            garbage::collect(self, &garbage?);
+        }
+        Ok(outcome)
+    }
+
+    /// The same for one of several plans, without clearing up: a later one may need again what nothing refers to after
+    /// this one. [`Self::finish`] does it for all.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub fn carry_out_part(&self, store: Store, plan: Plan, told: &Told) -> Result<Outcome> {
+        Ok(self.change(store, plan, told)?.0)
+    }
+
+    /// Carries a plan out, publishes and logs; gives the garbage, too, if anything was done.
+    fn change(&self, store: Store, mut plan: Plan, told: &Told) -> Result<(Outcome, Option<Garbage>)> {
         let snapshot = store.snapshot()?;
         let followed = self.tracking_edits(&store, &snapshot, &plan)?;
         plan.track_edits.extend(followed);
         let outcome = Outcome { rows: plan.rows() };
         if self.archive.settings.dry_run {
-            return Ok(outcome);
+            return Ok((outcome, None));
         }
         self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
         let unfinished = match self.commit(&store, &plan) {
@@ -147,8 +172,7 @@ impl<'a> Session<'a> {
             return Err(error);
         }
         published?;
-        garbage::collect(self, &garbage?);
-        Ok(outcome)
+        Ok((outcome, Some(garbage)))
     }
 
     /// Publishes what is owed and removes garbage: the end of a command that changed no index.
@@ -308,16 +332,17 @@ impl<'a> Session<'a> {
                 now: self.now,
                 patience: &patience,
             };
-            let files = told
-                .files
-                .iter()
-                .map(|file| Some(file.as_path()))
-                .chain(std::iter::repeat(None));
+            let brought = |at: usize| Brought {
+                file: told.files.get(at).map(PathBuf::as_path),
+                origin: told.origins.get(at).and_then(Option::as_ref),
+            };
             let ours = changes
                 .iter()
-                .zip(files)
-                .filter(|(change, _)| change.index().codename == distribution.codename);
-            let events: Vec<Event<'_>> = ours.flat_map(|(change, file)| Event::of_change(change, file)).collect();
+                .enumerate()
+                .filter(|(_, change)| change.index().codename == distribution.codename);
+            let events: Vec<Event<'_>> = ours
+                .flat_map(|(at, change)| Event::of_change(change, brought(at)))
+                .collect();
             if let Err(error) = writer.write_lines(&events) {
                 self.archive.reporter.warning(&super::with_causes(&error));
             }

@@ -46,10 +46,20 @@ impl Keyring {
         Ok(parse_certs(bytes, origin)?.into_iter().collect())
     }
 
-    /// The keyring with the keys of both.
+    /// The keyring with the keys of both. Of a key that both have, what either knows counts, such as that it is revoked.
     #[must_use]
     pub fn merged(mut self, other: Self) -> Self {
-        other.certs.into_iter().for_each(|cert| self.add(cert));
+        let mut certs = std::mem::take(&mut self.certs);
+        self.by_key_id.clear();
+        for cert in other.certs {
+            let same = certs.iter_mut().find(|known| known.fingerprint() == cert.fingerprint());
+            match same {
+                // fails for different keys only
+                Some(known) => *known = known.clone().merge_public(cert).unwrap_or_else(|_| known.clone()),
+                None => certs.push(cert),
+            }
+        }
+        certs.into_iter().for_each(|cert| self.add(cert));
         self.tolerated.extend(other.tolerated);
         self
     }

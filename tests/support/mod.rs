@@ -17,6 +17,7 @@ pub mod env;
 pub mod gpg;
 pub mod index;
 pub mod mirror;
+pub mod nights;
 pub mod scenario;
 pub mod source;
 pub mod state;

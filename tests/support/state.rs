@@ -47,7 +47,7 @@ pub fn of(env: &TestEnv, names: &[&str], tracked: bool) -> TestResult<State> {
 
 /// The tracks, files and blocks sorted. A track without files is left out: reprepro leaves one behind for a package
 /// that it refused.
-fn tracks(text: &str) -> String {
+pub fn tracks(text: &str) -> String {
     let mut blocks: Vec<String> = Vec::new();
     for block in text.split("\n\n").filter(|block| !block.trim().is_empty()) {
         let (head, files) = block.split_once("\nFiles:").unwrap_or((block, ""));

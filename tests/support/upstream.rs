@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use aptrepo::model::{DigestKind, Hasher};
 
 use super::TestResult;
 use super::deb::{Compression, Deb};
@@ -34,6 +34,8 @@ pub struct Upstream {
     pub edits: Vec<(String, String)>,
     /// What is changed in the text of Release before it is signed: from, to.
     pub release_edits: Vec<(String, String)>,
+    /// The kind of the digests in Release, and in Packages.
+    pub digests: (DigestKind, DigestKind),
     /// The forms of each index, beside the plain one.
     pub forms: Vec<Compression>,
     /// What becomes of the files of an index.
@@ -54,6 +56,7 @@ impl Upstream {
             fields: String::new(),
             edits: Vec::new(),
             release_edits: Vec::new(),
+            digests: (DigestKind::Sha256, DigestKind::Sha256),
             forms: vec![Compression::Gz],
             spoil: |_, bytes| bytes,
             is_inline: true,
@@ -99,7 +102,8 @@ impl Upstream {
     pub fn publish(&self, debs: &[Deb], key: Option<&GnupgHome>) -> TestResult {
         let (name, date) = (&self.name, rfc_date(self.date));
         let mut release = format!("Suite: {name}\nCodename: {name}\nDate: {date}\n{}", self.fields);
-        release.push_str("SHA256:\n");
+        let (in_release, _) = self.digests;
+        writeln!(release, "{}:", in_release.release_field())?;
         for arch in ["amd64", "i386"] {
             let path = format!("main/binary-{arch}/Packages");
             let mut text = String::new();
@@ -115,7 +119,8 @@ impl Upstream {
                 let file = self.suite().join(format!("{path}{suffix}"));
                 std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
                 std::fs::write(&file, &bytes)?;
-                writeln!(release, " {} {} {path}{suffix}", hex(&bytes), bytes.len())?;
+                let digest = digest(in_release, &bytes);
+                writeln!(release, " {digest} {} {path}{suffix}", bytes.len())?;
             }
         }
         self.write_others(&mut release)?;
@@ -153,9 +158,10 @@ impl Upstream {
         let control = deb.control();
         let (before, after) = control.split_once("Description:").unwrap_or((&control, ""));
         Ok(format!(
-            "{before}Filename: {path}\nSize: {}\nSHA256: {}\nDescription:{after}\n",
+            "{before}Filename: {path}\nSize: {}\n{}: {}\nDescription:{after}\n",
             bytes.len(),
-            hex(&bytes)
+            self.digests.1.packages_field(),
+            digest(self.digests.1, &bytes)
         ))
     }
 }
@@ -191,9 +197,22 @@ impl Other {
     }
 }
 
+fn digest(kind: DigestKind, bytes: &[u8]) -> String {
+    let mut hasher = Hasher::of_kinds(&[kind]);
+    hasher.update(bytes);
+    let digests = hasher.finish().digests;
+    let other = match kind {
+        DigestKind::Md5 => digests.md5.map(|digest| digest.to_string()),
+        DigestKind::Sha1 => digests.sha1.map(|digest| digest.to_string()),
+        DigestKind::Sha512 => digests.sha512.map(|digest| digest.to_string()),
+        DigestKind::Sha256 => None,
+    };
+    other.unwrap_or_else(|| digests.sha256.to_string())
+}
+
 /// The SHA-256 of these bytes, as text.
 pub fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(DigestKind::Sha256, bytes)
 }
 
 /// A date as Release has it.
@@ -301,7 +320,7 @@ fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<St
         if reader.read_line(&mut first)? == 0 {
             return Ok(());
         }
-        let path = first.split_whitespace().nth(1).unwrap_or("/").to_owned();
+        let path = decoded(first.split_whitespace().nth(1).unwrap_or("/"));
         let (mut etag, mut start) = (None, 0);
         loop {
             let mut line = String::new();
@@ -332,6 +351,18 @@ fn converse(stream: &TcpStream, root: &Path, faults: &Faults, log: &Mutex<Vec<St
             return Ok(());
         }
     }
+}
+
+/// A path without its `%7e` and the like.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        text.push(u8::from_str_radix(code, 16).map_or('%', char::from));
+        text.push_str(rest);
+    }
+    text
 }
 
 /// The fault for a path, if it is still to be shown.

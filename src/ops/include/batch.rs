@@ -343,6 +343,7 @@ impl<'a> Batch<'a> {
             cause,
             files: self.files,
             accepted: self.accepted,
+            ..Told::default()
         };
         Finished {
             plan,

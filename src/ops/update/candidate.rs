@@ -11,7 +11,8 @@ use crate::model::{
     SourceControl, SourceName, Stanza, Version,
 };
 
-use super::super::Result;
+use super::super::select::Offer;
+use super::super::{Result, rewrite};
 use super::Error;
 
 /// The longest file of a package.
@@ -115,9 +116,15 @@ impl Offered {
         })
     }
 
-    /// The source's name as that of a package, for lists that name sources.
-    pub fn source_as_package(&self) -> Option<PackageName> {
-        PackageName::new(self.source.as_str()).ok()
+    /// The package as filters see it.
+    pub fn offer(&self) -> Offer<'_> {
+        Offer {
+            name: &self.name,
+            version: &self.version,
+            source: &self.source,
+            source_version: &self.source_version,
+            stanza: &self.stanza,
+        }
     }
 }
 
@@ -187,8 +194,8 @@ impl Candidate {
         kinds: &[DigestKind],
     ) -> ListedPackage {
         let text = match (&self.architecture, files.first()) {
-            (Some(_), Some(file)) => super::rewrite::binary(&self.stanza, overrides, kinds, file),
-            _ => super::rewrite::source(&self.stanza, overrides, kinds, &files),
+            (Some(_), Some(file)) => rewrite::binary(&self.stanza, overrides, kinds, file),
+            _ => rewrite::source(&self.stanza, overrides, kinds, &files),
         };
         ListedPackage {
             entry: Entry {

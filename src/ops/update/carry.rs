@@ -5,42 +5,43 @@ use std::sync::Arc;
 
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
-use crate::model::{DigestKind, IndexId, PoolFile};
+use crate::model::{DigestKind, IndexId};
 use crate::store::{self, Snapshot, Store};
 
 use super::super::notify::Cause;
 use super::super::override_files::OverrideFiles;
-use super::super::plan::{Change, NewFile, Plan, PlanRow};
+use super::super::plan::{NewFile, Plan, PlanRow};
+use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
 use super::super::{Error as OpsError, Result, export, extras};
+use super::Error;
 use super::candidate::Candidate;
 use super::decide::Context;
 use super::download::{self, Files};
-use super::marks::Fate;
 use super::needs::Needs;
 use super::progress::{human_bytes, summary};
+use super::room;
 use super::run::{OpenJob, Run};
 use super::seen::Seen;
-use super::{Error, Report};
 
 /// How often a distribution is decided about that others change meanwhile.
 const ROUNDS: usize = 5;
 
 /// What was decided for one distribution.
 #[derive(Debug)]
-struct DecidedJob<'a> {
-    distribution: &'a Distribution,
-    open: OpenJob,
+pub(super) struct DecidedJob<'a> {
+    pub distribution: &'a Distribution,
+    pub open: OpenJob,
     /// The state that it was decided from.
     snapshot: Snapshot,
-    targets: Vec<Decided>,
+    pub targets: Vec<Decided>,
 }
 
 /// The packages of one index that are not simply as they were.
 #[derive(Debug)]
-struct Decided {
-    index: IndexId,
-    fates: Vec<Fate<Candidate>>,
+pub(super) struct Decided {
+    pub index: IndexId,
+    pub fates: Vec<Fate<Candidate>>,
     /// What it was decided from; none if that cannot tell whether it is the same next time.
     input: Option<String>,
 }
@@ -59,7 +60,7 @@ impl DecidedJob<'_> {
     }
 
     /// Whether all that was decided about is as it was.
-    fn is_current(&self, now: &Snapshot) -> bool {
+    pub(super) fn is_current(&self, now: &Snapshot) -> bool {
         let mut indexes = self.targets.iter().map(|target| &target.index);
         indexes.all(|index| self.snapshot.head(index) == now.head(index))
     }
@@ -67,7 +68,7 @@ impl DecidedJob<'_> {
 
 impl<'a> Run<'a> {
     /// Stage 5: what becomes of the packages. What is not in any plan is dropped unless `keeps_all`.
-    fn decide_all(&mut self, keeps_all: bool) -> Result<Vec<DecidedJob<'a>>> {
+    pub(super) fn decide_all(&mut self, keeps_all: bool) -> Result<Vec<DecidedJob<'a>>> {
         let mut all = Vec::new();
         for open in std::mem::take(&mut self.open) {
             let Some(distribution) = self.jobs.jobs.get(open.job).map(|job| job.distribution) else {
@@ -87,7 +88,11 @@ impl<'a> Run<'a> {
         Ok(all)
     }
 
-    fn decide(&self, (distribution, open): (&'a Distribution, OpenJob), keeps_all: bool) -> Result<DecidedJob<'a>> {
+    pub(super) fn decide(
+        &self,
+        (distribution, open): (&'a Distribution, OpenJob),
+        keeps_all: bool,
+    ) -> Result<DecidedJob<'a>> {
         let job = self.jobs.jobs.get(open.job);
         let snapshot = self.archive.snapshot()?;
         let context = Context {
@@ -96,6 +101,7 @@ impl<'a> Run<'a> {
             snapshot: &snapshot,
             jobs: &self.jobs,
             lists: &self.lists,
+            restricted: &self.restricted,
         };
         let mut targets = Vec::new();
         for open in &open.targets {
@@ -104,7 +110,7 @@ impl<'a> Run<'a> {
             };
             let mut fates = context.decide(distribution, target)?;
             if !keeps_all {
-                fates.retain(|fate| !fate.new.is_empty() || !fate.gone.is_empty());
+                fates.retain(Fate::is_change);
             }
             targets.push(Decided {
                 index: target.index.clone(),
@@ -148,16 +154,32 @@ impl<'a> Run<'a> {
         let decided = self.decide_all(true)?;
         let needs = self.needs(&decided)?;
         let mut report = Report::default();
+        let coming = |candidate: &Candidate| self.coming(candidate, &needs);
         let healthy = decided
             .iter()
             .filter(|job| !self.has_failed(&job.distribution.codename));
-        for decided in healthy.flat_map(|job| &job.targets) {
-            report.add(&decided.index, &decided.fates, &self.jobs, &needs);
+        // reprepro tells of the last first
+        for decided in healthy.rev().flat_map(|job| job.targets.iter().rev()) {
+            report.add(&decided.index, &decided.fates, coming);
         }
         let ((files, bytes), (others, other_bytes)) = (needs.total(), self.extras_to_fetch()?);
         report.files_to_fetch = files.saturating_add(others);
         report.bytes_to_fetch = bytes.saturating_add(other_bytes);
         Ok(report)
+    }
+
+    fn coming(&self, candidate: &Candidate, needs: &Needs) -> Coming {
+        let missing = needs.missing_of(candidate).into_iter();
+        Coming {
+            version: candidate.version.to_string(),
+            rule: self
+                .jobs
+                .origin(candidate.offer)
+                .map(|origin| origin.rule)
+                .unwrap_or_default(),
+            files: candidate.parts.iter().map(|part| part.path.to_string()).collect(),
+            files_needed: missing.map(ToString::to_string).collect(),
+        }
     }
 
     /// Stages 5 to 7: decides, fetches, and changes one distribution after another.
@@ -168,6 +190,15 @@ impl<'a> Run<'a> {
         if self.archive.settings.dry_run {
             self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
+        }
+        let (_, others) = self.extras_to_fetch()?;
+        if let Err(error) = room::check(self.archive, &needs, others) {
+            let error = Arc::new(error);
+            for job in &decided {
+                self.fail(&job.distribution.codename, Arc::clone(&error));
+            }
+            self.fail_extras(&error);
+            return Ok(Outcome::default());
         }
         self.gather_extras(&mut files)?;
         self.fetch(needs, &decided, &mut files)?;
@@ -265,7 +296,7 @@ impl<'a> Run<'a> {
     }
 
     /// Publishes what an earlier command could not, and clears up. A command that is at work does that itself.
-    fn finish(&self) -> Result<()> {
+    pub(super) fn finish(&self) -> Result<()> {
         match Session::begin_within(self.archive, std::time::Duration::ZERO) {
             Ok(session) => {
                 extras::forget_unwanted(&session)?;
@@ -301,15 +332,20 @@ impl<'a> Run<'a> {
         let overrides = OverrideFiles::read(job.distribution)?;
         let mut plan = Plan::default();
         let mut wanted = Vec::new();
+        let mut origins = Vec::new();
         for Decided { index, fates, .. } in &mut job.targets {
             for fate in std::mem::take(fates) {
-                plan_fate(
-                    &mut plan,
-                    (index, fate),
-                    files,
-                    (&overrides, job.distribution),
-                    &mut wanted,
-                );
+                let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
+                let changed = replaced.map(Replacement::changes).unwrap_or_default();
+                let changes = fate.changes(index, |candidate| {
+                    let pool_files = files.of(&candidate)?;
+                    wanted.extend(pool_files.iter().cloned());
+                    let listed = candidate.listed(pool_files, &changed, &job.distribution.digests);
+                    Some((listed, self.jobs.origin(candidate.offer)?))
+                });
+                let (changes, their): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
+                plan.changes.extend(changes);
+                origins.extend(their);
             }
         }
         let mut new = Vec::new();
@@ -331,9 +367,10 @@ impl<'a> Run<'a> {
         };
         let told = Told {
             cause,
+            origins,
             ..Told::default()
         };
-        let rows = session.carry_out(store, plan, &told)?.rows;
+        let rows = session.carry_out_part(store, plan, &told)?.rows;
         self.note_seen(&job, &self.archive.snapshot()?)?;
         Ok(rows)
     }
@@ -345,36 +382,4 @@ impl<'a> Run<'a> {
             self.archive.reporter.result(&line);
         }
     }
-}
-
-/// Adds the changes of one package to a plan, and the files that it needs to `wanted`.
-fn plan_fate(
-    plan: &mut Plan,
-    (index, fate): (&IndexId, Fate<Candidate>),
-    files: &Files,
-    (overrides, distribution): (&OverrideFiles, &Distribution),
-    wanted: &mut Vec<PoolFile>,
-) {
-    let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
-    let changed = replaced.map(Replacement::changes).unwrap_or_default();
-    let mut gone = fate.gone;
-    for candidate in &fate.new {
-        let Some(pool_files) = files.of(candidate) else {
-            continue;
-        };
-        wanted.extend(pool_files.iter().cloned());
-        let new = candidate.listed(pool_files, &changed, &distribution.digests);
-        // the first that comes replaces all that goes
-        let old = std::mem::take(&mut gone);
-        let index = index.clone();
-        plan.changes.push(if old.is_empty() {
-            Change::Add { index, new }
-        } else {
-            Change::Replace { index, new, old }
-        });
-    }
-    plan.changes.extend(gone.into_iter().map(|old| Change::Remove {
-        index: index.clone(),
-        old,
-    }));
 }

@@ -6,24 +6,18 @@ use std::path::{Path, PathBuf};
 use crate::conf::distribution::Distribution;
 use crate::fsio;
 use crate::mirror::{self, Interrupt};
-use crate::model::{PackageArchitecture, stanza};
+use crate::model::{IndexId, IndexKind, PackageArchitecture, stanza};
 use crate::store::Snapshot;
 
 use super::super::Result;
 use super::super::archive::Archive;
+use super::super::select::{Fate, Marks, Restricted, Selector, Verdict, refuse_many_deletes};
 use super::candidate::{Candidate, Glance, Offered, or_fault};
 use super::jobs::{Jobs, Source, Step, Target};
-use super::marks::{Fate, Marks, Verdict};
-use super::select::{Selected, Selector};
 use super::{Error, hook};
 
 /// The longest index that is read.
 const MAX_INDEX_BYTES: u64 = 2 << 30;
-/// Deletions are suspicious from this many on …
-const MANY_DELETES: usize = 10;
-/// … if they are more than one in so many packages.
-const DELETES_OF: usize = 5;
-
 /// What is needed to decide.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
@@ -33,6 +27,8 @@ pub(super) struct Context<'a> {
     pub jobs: &'a Jobs<'a>,
     /// The copies of the upstreams' indexes, by their place in [`Jobs::sources`].
     pub lists: &'a BTreeMap<usize, PathBuf>,
+    /// The packages that the run is about.
+    pub restricted: &'a Restricted,
 }
 
 impl Context<'_> {
@@ -55,7 +51,9 @@ impl Context<'_> {
             }
         }
         let fates: Vec<Fate<Candidate>> = marks.fates().collect();
-        self.refuse_many_deletes(target, &fates, all)?;
+        if self.archive.settings.options.only_small_deletes != Some(false) {
+            refuse_many_deletes(&target.index, &fates, all)?;
+        }
         Ok(fates)
     }
 
@@ -67,7 +65,8 @@ impl Context<'_> {
         list: &Path,
     ) -> Result<()> {
         let rule = source.rule;
-        let selector = Selector::read(&rule.filters, rule.omit_extra_source_only)?;
+        let selector = Selector::read(&rule.name, &rule.filters, self.restricted)?
+            .omitting_extra_sources(rule.omit_extra_source_only);
         let list = hook::run(self.archive, self.interrupt, (rule, list), &target.index)?;
         let bytes = fsio::read_limited(&list, MAX_INDEX_BYTES)?;
         let package_type = target.index.kind.package_type();
@@ -77,32 +76,15 @@ impl Context<'_> {
                 return Err(Error::Transfer(mirror::Error::Interrupted).into());
             }
             let glance = or_fault(Glance::at(text, package_type), &rule.name, &list, text)?;
-            if !fits(source, glance.architecture.as_deref()) {
+            if !fits(&target.index, glance.architecture.as_deref()) {
                 of_other_architectures += 1;
                 continue;
             }
             marks.offer(&glance.name, &glance.version, |is_known| {
                 let offered = or_fault(Offered::read(text, package_type), &rule.name, &list, text)?;
-                let verdict = match selector.select(&offered, &target.index, is_known) {
-                    Selected::Verdict(verdict) => verdict,
-                    Selected::Warn => {
-                        self.archive.reporter.note(&format!(
-                            "Loudly rejecting '{}' '{}' to enter '{}'!",
-                            glance.name, glance.version, target.index
-                        ));
-                        Verdict::Ignore
-                    }
-                    Selected::Fail => {
-                        return Err(super::super::Error::from(Error::Unexpected {
-                            rule: rule.name.clone(),
-                            package: glance.name.clone(),
-                            version: glance.version.clone(),
-                            index: target.index.clone(),
-                        }));
-                    }
-                };
+                let verdict = selector.judge(self.archive, &offered.offer(), &target.index, is_known)?;
                 if verdict != Verdict::Take {
-                    return Ok((verdict, None));
+                    return Ok::<_, super::super::Error>((verdict, None));
                 }
                 let candidate = Candidate::new(offered, &target.index.component, package_type, number);
                 Ok((verdict, Some(or_fault(candidate, &rule.name, &list, text)?)))
@@ -116,33 +98,18 @@ impl Context<'_> {
         }
         Ok(())
     }
-
-    fn refuse_many_deletes(&self, target: &Target, fates: &[Fate<Candidate>], all: usize) -> Result<()> {
-        let is_deletion =
-            |fate: &&Fate<Candidate>| fate.new.is_empty() && fate.kept.is_empty() && !fate.gone.is_empty();
-        let gone = fates.iter().filter(is_deletion).count();
-        let is_meant = self.archive.settings.options.only_small_deletes == Some(false);
-        if is_meant || gone < MANY_DELETES || gone.saturating_mul(DELETES_OF) <= all {
-            return Ok(());
-        }
-        Err(Error::ManyDeletes {
-            index: target.index.clone(),
-            gone,
-            all,
-        }
-        .into())
-    }
 }
 
-/// Whether a package belongs into what the rule reads the index for.
-fn fits(source: &Source<'_>, architecture: Option<&str>) -> bool {
-    match (&source.architecture, architecture) {
-        (None, _) => true,
-        (Some(wanted), Some(word)) => match word.parse() {
+/// Whether a package of this architecture belongs into an index of ours. The one that an index is renamed to counts, as
+/// in reprepro: with `amd64>i386` an i386 index gets no amd64 packages.
+fn fits(index: &IndexId, architecture: Option<&str>) -> bool {
+    match (&index.kind, architecture) {
+        (IndexKind::Source, _) => true,
+        (IndexKind::Deb(wanted) | IndexKind::Udeb(wanted), Some(word)) => match word.parse() {
             Ok(PackageArchitecture::All) => true,
             Ok(PackageArchitecture::Only(only)) => only == *wanted,
             Err(_) => false,
         },
-        (Some(_), None) => false,
+        (IndexKind::Deb(_) | IndexKind::Udeb(_), None) => false,
     }
 }

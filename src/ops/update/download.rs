@@ -12,7 +12,7 @@ use tempfile::TempPath;
 use crate::fsio::{self, AtPath};
 use crate::ingest::{self, Intake, SpooledFile};
 use crate::mirror::{self, Arrival, Interrupt, Transfer, Wanted};
-use crate::model::{ArchivePath, Codename, FileDigests, PoolFile, Sha256};
+use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
@@ -198,11 +198,9 @@ impl Fetching<'_> {
     }
 
     fn wanted(&self, need: &Need) -> Wanted {
-        // two places can have the same content: each is a file of its own
-        let key = Sha256::of(format!("{} {:?}", need.part.path, need.part.promise).as_bytes());
         Wanted {
             urls: need.urls.clone(),
-            to: self.room.join(key.to_string()),
+            to: need.place(&self.room),
             size_bytes: need.part.promise.size_bytes,
             limit_bytes: MAX_FILE_BYTES,
             may_link: true,

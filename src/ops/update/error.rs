@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ingest::ArchiveError;
 use crate::mirror;
-use crate::model::{Codename, ErrorKind, IndexId, PackageName, Version};
+use crate::model::{Codename, ErrorKind};
 
 use super::progress::human_bytes;
 
@@ -36,18 +36,6 @@ pub enum Error {
         package: String,
         /// What is wrong.
         problem: String,
-    },
-    /// A filter list says `error` for a package that came.
-    #[error("update rule `{rule}` offers `{package}` `{version}` for `{index}`, which its filter list calls an error")]
-    Unexpected {
-        /// The rule.
-        rule: String,
-        /// The package.
-        package: PackageName,
-        /// Its version.
-        version: Version,
-        /// Where it would go.
-        index: IndexId,
     },
     /// A package is not what the upstream's index says.
     #[error("`{url}` is not the package that the index of rule `{rule}` describes: {problem}")]
@@ -99,6 +87,23 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// What is to be fetched does not fit.
+    #[error(
+        "not enough room in the file system of `{path}`: {needed} bytes are needed ({files} for files, {margin} to \
+         stay free), {free} are free",
+        path = path.display(),
+        needed = files.saturating_add(*margin)
+    )]
+    NoRoom {
+        /// A directory of the file system.
+        path: PathBuf,
+        /// What the files need there, in bytes.
+        files: u64,
+        /// What is to stay free, in bytes.
+        margin: u64,
+        /// What is free, in bytes.
+        free: u64,
+    },
     /// A list hook failed.
     #[error("the list hook of rule `{rule}` failed on `{list}`: {problem}", list = list.display())]
     Hook {
@@ -108,22 +113,6 @@ pub enum Error {
         list: PathBuf,
         /// How.
         problem: String,
-    },
-    /// So much would be deleted that the upstream may be empty by mistake.
-    #[error("{gone} of {all} packages of `{index}` would be deleted: is the upstream whole?")]
-    ManyDeletes {
-        /// The index.
-        index: IndexId,
-        /// How many would be deleted.
-        gone: usize,
-        /// How many there are.
-        all: usize,
-    },
-    /// An option asks for what there is not yet.
-    #[error("`--{option}` is not built yet for this command")]
-    NotBuilt {
-        /// The option.
-        option: &'static str,
     },
     /// A signal came.
     #[error("interrupted by a signal before all was done; not updated: {}", listed(codenames))]
@@ -174,13 +163,11 @@ impl Error {
             Self::OtherPackage { .. } | Self::NoPackage { .. } | Self::Contradiction { .. } => ErrorKind::Mismatch,
             Self::Failed { source, .. } => source.kind(),
             Self::SeveralFailed { kind, .. } => *kind,
-            Self::NotBuilt { .. } => ErrorKind::Usage,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
             Self::Stanza { .. }
-            | Self::Unexpected { .. }
             | Self::Extra { .. }
             | Self::Hook { .. }
-            | Self::ManyDeletes { .. }
+            | Self::NoRoom { .. }
             | Self::Unsettled { .. } => ErrorKind::General,
         }
     }
@@ -216,7 +203,11 @@ impl Error {
                 if *count == 1 { "is" } else { "are" },
             )),
             Self::Unsettled { .. } => Some("run it again when the archive is quieter".into()),
-            Self::ManyDeletes { .. } => Some("if it is meant, use --noonlysmalldeletes".into()),
+            Self::NoRoom { .. } => Some(
+                "`predelete` takes out what would be replaced; --safetymargin and --dbsafetymargin say how much is to \
+                 stay free, --spacecheck none asks no question"
+                    .into(),
+            ),
             _ => None,
         }
     }

@@ -9,6 +9,8 @@ use crate::conf::{Conf, rename::Rename};
 use crate::mirror::{TransferSettings, Upstream};
 use crate::model::{Architecture, Component, IndexId, IndexKind, Restriction};
 
+use super::super::notify::Origin;
+
 /// An upstream's index as one rule reads it.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
@@ -19,8 +21,6 @@ pub(super) struct Source<'a> {
     pub path: String,
     /// The name of its copy.
     pub list_name: String,
-    /// The architecture that its packages must have, beside `all`; none for sources.
-    pub architecture: Option<Architecture>,
     /// Whether packages of other architectures are to be expected in it.
     pub is_mixed: bool,
 }
@@ -197,14 +197,12 @@ impl<'a> Jobs<'a> {
             upstream,
             path,
             list_name: list_name.unwrap_or_default(),
-            architecture,
             is_mixed: is_renamed || rule.flat.is_some(),
         };
         let is_same = |known: &Source<'_>| {
             known.rule.name == rule.name
                 && known.upstream == upstream
                 && known.list_name == source.list_name
-                && known.architecture == source.architecture
                 && known.is_mixed == source.is_mixed
         };
         if let Some(number) = self.sources.iter().position(is_same) {
@@ -212,6 +210,15 @@ impl<'a> Jobs<'a> {
         }
         self.sources.push(source);
         self.sources.len() - 1
+    }
+
+    /// Where the packages of a source come from, by its place.
+    pub fn origin(&self, source: usize) -> Option<Origin> {
+        let source = self.sources.get(source)?;
+        Some(Origin {
+            rule: source.rule.name.clone(),
+            from: self.upstreams.get(source.upstream)?.suite.clone(),
+        })
     }
 
     fn warn_of_unverified(&mut self, known: &BTreeMap<UpstreamKey, usize>) {

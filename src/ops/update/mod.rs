@@ -1,5 +1,5 @@
 //! `update`: brings distributions up to date with the upstreams that their `Update:` names; `checkupdate` and
-//! `dumpupdate` say what that would do.
+//! `dumpupdate` say what that would do, `predelete` makes room for it, `cleanlists` clears up behind it.
 //!
 //! In this order: Release files, indexes, a decision on every package, the files of new packages, and for each
 //! distribution its own commit and publishing. An upstream that cannot be reached fails the distributions that use it.
@@ -17,24 +17,24 @@ mod error;
 mod extras;
 mod hook;
 mod jobs;
-mod marks;
+mod lists;
 mod needs;
+mod predelete;
 mod progress;
-mod report;
-mod rewrite;
+mod room;
 mod run;
 mod seen;
-mod select;
 
 use crate::conf::distribution::Distribution;
 
+use super::Result;
 use super::archive::Archive;
+use super::select::{self, Report};
 use super::session::Outcome;
-use super::{Error as OpsError, Result};
 
 pub use error::Error;
+pub use lists::clean_lists;
 pub use progress::human_bytes;
-pub use report::{Report, UpdateRow};
 
 /// Brings the named distributions, or all that have an `Update:`, up to date with their upstreams.
 ///
@@ -43,6 +43,16 @@ pub use report::{Report, UpdateRow};
 pub fn update(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
     let mut run = begin(archive, names)?;
     let outcome = run.carry_out()?;
+    run.result(outcome)
+}
+
+/// Removes what [`update`] would replace or remove, and fetches nothing.
+///
+/// # Errors
+/// As those of [`update`].
+pub fn predelete(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
+    let mut run = begin(archive, names)?;
+    let outcome = run.predelete()?;
     run.result(outcome)
 }
 
@@ -57,23 +67,16 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<Report> {
 }
 
 fn begin<'a>(archive: &'a Archive<'a>, names: &[String]) -> Result<run::Run<'a>> {
-    if !archive.settings.options.restrict.is_empty() {
-        return Err(Error::NotBuilt { option: "restrict" }.into());
-    }
     run::Run::prepare(archive, &distributions(archive, names)?)
 }
 
+/// The distributions with an `Update:` among these.
 fn distributions<'a>(archive: &'a Archive<'_>, names: &[String]) -> Result<Vec<&'a Distribution>> {
-    let mut distributions = archive.distributions(names)?;
-    if names.is_empty() {
-        distributions.retain(|distribution| !distribution.read_only);
-    }
-    if let Some(refused) = distributions.iter().find(|distribution| distribution.read_only) {
-        return Err(OpsError::ReadOnly {
-            codename: refused.codename.clone(),
-        });
-    }
-    archive.check_restriction(&distributions)?;
+    let mut distributions = select::distributions(archive, names)?;
     distributions.retain(|distribution| !distribution.update.is_empty());
+    if distributions.is_empty() {
+        let message = "Nothing to do, because none of the selected distributions has an Update: field.";
+        archive.reporter.note(message);
+    }
     Ok(distributions)
 }

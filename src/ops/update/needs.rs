@@ -1,11 +1,13 @@
 //! Which files the new packages of a run need: those that the pool has, and those that must be fetched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::fsio;
 use crate::mirror;
-use crate::model::{ArchivePath, Codename, FileDigests};
+use crate::model::{ArchivePath, Codename, FileDigests, Sha256};
 use crate::store::Store;
 
 use super::super::archive::Archive;
@@ -13,7 +15,7 @@ use super::super::session::describe;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::{Candidate, Part};
-use super::download::Files;
+use super::download::{Files, waiting_room};
 use super::jobs::Jobs;
 
 /// A file that is not in the pool.
@@ -26,6 +28,15 @@ pub(super) struct Need {
     /// For a .deb: package, version and architecture that it must have.
     pub package: Option<[String; 3]>,
     pub codenames: BTreeSet<Codename>,
+}
+
+impl Need {
+    /// Where it waits in the waiting room.
+    pub fn place(&self, room: &Path) -> PathBuf {
+        // two places can have the same content: each is a file of its own
+        let key = Sha256::of(format!("{} {:?}", self.part.path, self.part.promise).as_bytes());
+        room.join(key.to_string())
+    }
 }
 
 /// The files that the new packages of all distributions need.
@@ -114,6 +125,18 @@ impl Needs {
     pub fn total(&self) -> (usize, u64) {
         let sizes = self.missing.values().filter_map(|need| need.part.promise.size_bytes);
         (self.missing.len(), sizes.fold(0, u64::saturating_add))
+    }
+
+    /// How many bytes the missing files take where blocks have `block_bytes`, less what is there of them already.
+    pub fn bytes_to_store(&self, archive: &Archive<'_>, block_bytes: u64) -> u64 {
+        let room = waiting_room(archive);
+        let left = self.missing.values().map(|need| {
+            let size = need.part.promise.size_bytes.unwrap_or(0);
+            let arrived = fs::metadata(need.place(&room)).map_or(0, |found| found.len());
+            let blocks = size.saturating_sub(arrived).div_ceil(block_bytes.max(1));
+            blocks.saturating_mul(block_bytes)
+        });
+        left.fold(0, u64::saturating_add)
     }
 
     /// The same without what is here already.

@@ -16,6 +16,7 @@ use crate::pgp::{KeyHome, Keyring};
 use crate::store::{self, Snapshot};
 
 use super::super::archive::Archive;
+use super::super::select::Restricted;
 use super::super::session::Session;
 use super::super::{Error as OpsError, Result, with_causes};
 use super::Error;
@@ -57,6 +58,8 @@ pub(super) struct Run<'a> {
     snapshot: Snapshot,
     /// No other run may touch `lists/` and what waits beside the pool.
     _lock: Lock,
+    /// The packages that the run is about.
+    pub restricted: Restricted,
     failed: Vec<(Codename, Arc<OpsError>)>,
     /// The copies of the upstreams' indexes, by their place in the jobs' sources.
     pub lists: BTreeMap<usize, PathBuf>,
@@ -92,6 +95,7 @@ impl<'a> Run<'a> {
             interrupt,
             snapshot: archive.snapshot()?,
             _lock: lock,
+            restricted: Restricted::read(archive)?,
             failed: Vec::new(),
             lists: BTreeMap::new(),
             open: Vec::new(),
@@ -307,13 +311,15 @@ impl<'a> Run<'a> {
 
     /// Stage 3: the indexes of ours that are not made of the same as last time, each with what it is made of.
     fn changed_targets(&self, chosen: &BTreeMap<usize, ChosenIndex>) -> Vec<OpenJob> {
-        let skips = self.archive.settings.options.skip_old != Some(false);
+        // a run that is about some packages only leaves others to be done
+        let is_whole = !self.restricted.is_partial();
+        let skips = is_whole && self.archive.settings.options.skip_old != Some(false);
         let mut open = Vec::new();
         for (number, job) in self.healthy_jobs() {
             let seen = Seen::read(&self.archive.directories.list, job.distribution);
             let mut targets = Vec::new();
             for (at, target) in job.targets.iter().enumerate() {
-                let input = self.input(job, target, chosen);
+                let input = self.input(job, target, chosen).filter(|_| is_whole);
                 let is_same = |input: &String| seen.has(&target.index, input, &self.snapshot);
                 if !(skips && input.as_ref().is_some_and(is_same)) {
                     targets.push(OpenTarget { at, input });

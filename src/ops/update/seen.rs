@@ -27,14 +27,19 @@ pub(super) struct Seen {
 impl Seen {
     /// Reads the record of a distribution; without one, or with a damaged one, nothing was seen.
     pub fn read(lists: &Path, distribution: &Distribution) -> Self {
-        let name = distribution.codename.as_str().replace('/', "%2F");
-        let file = lists.join(format!("_{name}_lastseen.json"));
+        let file = lists.join(Self::file_name(distribution));
         let json = fsio::read_if_there(&file, MAX_RECORD_BYTES).ok().flatten();
         let targets = json.and_then(|json| serde_json::from_slice(&json).ok());
         Self {
             targets: targets.unwrap_or_default(),
             file,
         }
+    }
+
+    /// The name of the record of a distribution, below `lists/`.
+    pub fn file_name(distribution: &Distribution) -> String {
+        let name = distribution.codename.as_str().replace('/', "%2F");
+        format!("_{name}_lastseen.json")
     }
 
     /// Whether this index was made of just this, and is as it was left.

@@ -15,7 +15,6 @@ use crate::model::{ArchivePath, FileDigests, Restriction};
 use crate::publish::{Extras, MadeExtra};
 use crate::store::Database;
 
-use super::super::super::session::Session;
 use super::super::super::{Error as OpsError, Result, extras};
 use super::super::Error;
 use super::super::download::{Fetched, Files};
@@ -32,12 +31,13 @@ pub(in super::super) struct OpenExtras {
     /// Its place in the jobs.
     pub(in super::super) job: usize,
     /// What stays as it is; when all came, what there is.
-    record: Extras,
+    pub(super) record: Extras,
     /// What is to be made anew.
     wanted: BTreeMap<ArchivePath, WantedExtra>,
     /// How many there were that are not as they are to be.
     old: usize,
-    is_ready: bool,
+    /// Whether all came.
+    pub(super) is_ready: bool,
 }
 
 /// What came, and of each of it what it is; none for what the upstream lacks.
@@ -312,6 +312,15 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Fails all distributions whose other files are not as they are to be.
+    pub(in super::super) fn fail_extras(&mut self, error: &Arc<OpsError>) {
+        let jobs = self.extras.iter().filter_map(|open| self.jobs.jobs.get(open.job));
+        let codenames: Vec<_> = jobs.map(|job| job.distribution.codename.clone()).collect();
+        for codename in codenames {
+            self.fail(&codename, Arc::clone(error));
+        }
+    }
+
     fn fail_extra(&mut self, job: usize, rule: &str, path: &str, problem: String) {
         let Some(job) = self.jobs.jobs.get(job) else { return };
         let codename = job.distribution.codename.clone();
@@ -350,42 +359,6 @@ impl Run<'_> {
                 database.put_extra(&file, &content)?;
             }
             open.record.made.insert(path, made);
-        }
-        Ok(())
-    }
-
-    /// Makes what was made of a distribution's other files its record, unless that was done.
-    pub(in super::super) fn keep_extras(&mut self, session: &Session<'_>, job: usize) -> Result<()> {
-        let open = self.extras.iter().position(|open| open.job == job && open.is_ready);
-        let (Some(at), Some(job)) = (open, self.jobs.jobs.get(job)) else {
-            return Ok(());
-        };
-        let codename = &job.distribution.codename;
-        let OpenExtras { mut record, .. } = self.extras.swap_remove(at);
-        let database = session.guard.database();
-        // what was in the database before this run may have been collected meanwhile
-        record.made.retain(|_, made| extras::is_whole(database, made));
-        let encoded = record.encode().map_err(|source| OpsError::Publish {
-            codename: codename.clone(),
-            source,
-        })?;
-        Ok(session.guard.set_extras(codename, &encoded, &record.keeps())?)
-    }
-
-    /// Does so for the distributions in which nothing else changed.
-    pub(in super::super) fn keep_other_extras(&mut self) -> Result<()> {
-        let ready = self.extras.iter().filter(|open| open.is_ready);
-        let jobs: Vec<usize> = ready.map(|open| open.job).collect();
-        for number in jobs {
-            let Some(codename) = self.jobs.jobs.get(number).map(|job| job.distribution.codename.clone()) else {
-                continue;
-            };
-            if self.has_failed(&codename) {
-                continue;
-            }
-            let session = self.session()?;
-            self.keep_extras(&session, number)?;
-            self.done.insert(codename);
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The files of upstreams that are no packages, as far as the rules of a distribution want them: which there are to be,
-//! and what each is made from. Pure; `gather` gets them, `make` makes them.
+//! and what each is made from. Pure; `gather` gets them, `make` makes them, `keep` records them.
 
 mod gather;
+mod keep;
 mod make;
 mod merge;
 mod sums;

@@ -1,38 +1,51 @@
-//! What an update would do, in the words of reprepro's `checkupdate` and `dumpupdate`, or as rows for JSON.
+//! What `update` or `pull` would do, in the words of reprepro's `checkupdate` and `dumpupdate`, or as rows for JSON.
 
 use serde::Serialize;
 
-use crate::model::{ArchivePath, IndexId};
+use crate::model::IndexId;
 
-use super::candidate::Candidate;
-use super::jobs::Jobs;
 use super::marks::Fate;
-use super::needs::Needs;
 
 /// What becomes of one package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UpdateRow {
     /// The index.
     pub index: String,
-    /// `add`, `update`, `delete` or `keep`.
+    /// `add`, `update`, `delete`, `keep`; or `omit` for what one rule takes and a later one drops.
     pub action: &'static str,
     /// The package.
     pub package: String,
     /// The version that is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The version that comes; for `delete` and `keep` the best one that was offered.
+    /// The version that comes; for `delete`, `keep` and `omit` the best one that was offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The rule that it comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// The files that have to be fetched for it.
+    /// Its files in the pool, if it comes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Those of them that have to be fetched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files_needed: Vec<String>,
 }
 
-/// What an update would do.
+/// A package that comes, as a report tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coming {
+    /// Its version.
+    pub version: String,
+    /// The rule that it comes from.
+    pub rule: String,
+    /// Its files in the pool.
+    pub files: Vec<String>,
+    /// Those of them that have to be fetched.
+    pub files_needed: Vec<String>,
+}
+
+/// What `update` or `pull` would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The indexes that were looked at.
@@ -46,11 +59,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds what becomes of the packages of one index.
-    pub(super) fn add(&mut self, index: &IndexId, fates: &[Fate<Candidate>], jobs: &Jobs<'_>, needs: &Needs) {
+    /// Adds what becomes of the packages of one index; `coming` tells of those that come.
+    pub(in super::super) fn add<C>(&mut self, index: &IndexId, fates: &[Fate<C>], coming: impl Fn(&C) -> Coming) {
         self.indexes.push(index.to_string());
         self.rows
-            .extend(fates.iter().flat_map(|fate| rows(index, fate, jobs, needs)));
+            .extend(fates.iter().flat_map(|fate| rows(index, fate, &coming)));
     }
 
     fn of_index<'a>(&'a self, index: &'a str) -> impl Iterator<Item = &'a UpdateRow> {
@@ -84,7 +97,7 @@ impl Report {
     }
 }
 
-fn rows(index: &IndexId, fate: &Fate<Candidate>, jobs: &Jobs<'_>, needs: &Needs) -> Vec<UpdateRow> {
+fn rows<C>(index: &IndexId, fate: &Fate<C>, coming: impl Fn(&C) -> Coming) -> Vec<UpdateRow> {
     let row = |action: &'static str, from: Option<String>, to: Option<String>| UpdateRow {
         index: index.to_string(),
         action,
@@ -92,23 +105,20 @@ fn rows(index: &IndexId, fate: &Fate<Candidate>, jobs: &Jobs<'_>, needs: &Needs)
         from,
         to,
         rule: None,
+        files: Vec::new(),
         files_needed: Vec::new(),
     };
     let best_new = || fate.best_new.as_ref().map(ToString::to_string);
     let mut gone = fate.gone.iter().map(|entry| entry.version.to_string());
     let mut rows = Vec::new();
-    for candidate in &fate.new {
+    for new in fate.new.iter().map(coming) {
         let from = gone.next();
         let action = if from.is_some() { "update" } else { "add" };
-        let rule = jobs.sources.get(candidate.offer).map(|source| source.rule.name.clone());
         rows.push(UpdateRow {
-            rule,
-            files_needed: needs
-                .missing_of(candidate)
-                .into_iter()
-                .map(ArchivePath::to_string)
-                .collect(),
-            ..row(action, from, Some(candidate.version.to_string()))
+            rule: Some(new.rule),
+            files: new.files,
+            files_needed: new.files_needed,
+            ..row(action, from, Some(new.version))
         });
     }
     rows.extend(gone.map(|version| row("delete", Some(version), best_new())));
@@ -117,6 +127,9 @@ fn rows(index: &IndexId, fate: &Fate<Candidate>, jobs: &Jobs<'_>, needs: &Needs)
             .iter()
             .map(|version| row("keep", Some(version.to_string()), best_new())),
     );
+    if rows.is_empty() {
+        rows.push(row("omit", None, best_new()));
+    }
     rows
 }
 
@@ -124,16 +137,14 @@ fn check_line(row: &UpdateRow, verbosity: i32) -> String {
     let UpdateRow { package, from, to, .. } = row;
     let (from, to) = (from.as_deref().unwrap_or_default(), to.as_deref());
     let rule = row.rule.as_deref().unwrap_or_default();
-    let files = if row.files_needed.is_empty() {
-        String::new()
-    } else {
-        format!("\n files needed: {}", row.files_needed.join(" "))
-    };
+    // reprepro names all files here, those that are there already, too
+    let files = format!("\n files needed: {}", row.files.join(" "));
     match (row.action, to) {
         ("add", Some(to)) => format!("'{package}': newly installed as '{to}' (from '{rule}'):{files}\n"),
         ("update", Some(to)) => format!("'{package}': '{from}' will be upgraded to '{to}' (from '{rule}'):{files}\n"),
         ("delete", Some(to)) => format!("'{package}': '{from}' will be deleted (best new: '{to}')\n"),
         ("delete", None) => format!("'{package}': '{from}' will be deleted (no longer available or superseded)\n"),
+        ("omit", Some(to)) => format!("'{package}': will NOT be added as '{to}'\n"),
         ("keep", Some(to)) if verbosity > 1 => format!("'{package}': '{from}' will be kept (best new: '{to}')\n"),
         ("keep", None) if verbosity > 0 => format!("'{package}': '{from}' will be kept (unavailable for reload)\n"),
         _ => String::new(),

@@ -12,7 +12,7 @@ fn is_foreign(name: &str) -> bool {
 type Overrides<'a> = &'a [(String, Option<String>)];
 
 /// The stanza of a binary package whose file is `file` here.
-pub(super) fn binary(stanza: &Stanza, overrides: Overrides<'_>, kinds: &[DigestKind], file: &PoolFile) -> Vec<u8> {
+pub fn binary(stanza: &Stanza, overrides: Overrides<'_>, kinds: &[DigestKind], file: &PoolFile) -> Vec<u8> {
     let is_ours = |name: &str| {
         // older tools wrote digests of kinds that are not asked for here: those that were checked may stay
         let replaced = [DigestKind::Md5, DigestKind::Sha1, DigestKind::Sha256];
@@ -43,7 +43,7 @@ pub(super) fn binary(stanza: &Stanza, overrides: Overrides<'_>, kinds: &[DigestK
 }
 
 /// The stanza of a source package whose files are `files` here, the .dsc first.
-pub(super) fn source(stanza: &Stanza, overrides: Overrides<'_>, kinds: &[DigestKind], files: &[PoolFile]) -> Vec<u8> {
+pub fn source(stanza: &Stanza, overrides: Overrides<'_>, kinds: &[DigestKind], files: &[PoolFile]) -> Vec<u8> {
     let is_list = |name: &str| {
         let replaced = [DigestKind::Md5, DigestKind::Sha1, DigestKind::Sha256];
         let mut lists = replaced.iter().chain(kinds);

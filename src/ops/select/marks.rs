@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Entry, PackageName, Version};
+use crate::model::{Entry, IndexId, ListedPackage, PackageName, Version};
+
+use super::super::notify::Origin;
+use super::super::plan::Change;
 
 /// What a filter says to a package that is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It is taken.
     Take,
     /// It is not.
@@ -37,15 +40,15 @@ struct Marked<C> {
 
 /// The packages of one index while it is being decided what becomes of them.
 #[derive(Debug)]
-pub(super) struct Marks<C> {
+pub struct Marks<C> {
     /// How many versions of a package there may be.
     limit: usize,
     packages: BTreeMap<PackageName, Marked<C>>,
 }
 
-/// What becomes of one package that is not simply as it was.
+/// What becomes of one package. If nothing comes, goes or stays, it is only not there any more among what was taken.
 #[derive(Debug)]
-pub(super) struct Fate<C> {
+pub struct Fate<C> {
     pub name: PackageName,
     /// What comes in, highest version first.
     pub new: Vec<C>,
@@ -55,6 +58,40 @@ pub(super) struct Fate<C> {
     pub kept: Vec<Version>,
     /// The best version that was offered and would have been good enough.
     pub best_new: Option<Version>,
+}
+
+impl<C> Fate<C> {
+    /// Whether something comes or goes.
+    pub fn is_change(&self) -> bool {
+        !self.new.is_empty() || !self.gone.is_empty()
+    }
+
+    /// The changes of an index that make it so, each with where it comes from. `listed` gives the packages that come.
+    pub fn changes(
+        self,
+        index: &IndexId,
+        mut listed: impl FnMut(C) -> Option<(ListedPackage, Origin)>,
+    ) -> Vec<(Change, Option<Origin>)> {
+        let mut gone = self.gone;
+        let mut changes = Vec::new();
+        for (new, origin) in self.new.into_iter().filter_map(&mut listed) {
+            // the first that comes replaces all that goes
+            let old = std::mem::take(&mut gone);
+            let index = index.clone();
+            let change = if old.is_empty() {
+                Change::Add { index, new }
+            } else {
+                Change::Replace { index, new, old }
+            };
+            changes.push((change, Some(origin)));
+        }
+        let removed = gone.into_iter().map(|old| Change::Remove {
+            index: index.clone(),
+            old,
+        });
+        changes.extend(removed.map(|change| (change, None)));
+        changes
+    }
 }
 
 impl<C> Marks<C> {
@@ -163,7 +200,7 @@ impl<C> Marked<C> {
     }
 
     fn take(&mut self, version: &Version, candidate: C, limit: usize) {
-        self.note(version);
+        self.best_new = Some(version.clone());
         match self
             .chosen
             .iter_mut()
