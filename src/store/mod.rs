@@ -106,7 +106,12 @@ impl Database {
     /// [`Error::Locked`] if another process holds it, or the directory cannot be written.
     pub fn lock_updates(&self, command: &str, patience: Duration) -> Result<Lock> {
         fsio::create_dir_all(&self.directory)?;
-        Ok(Lock::take(&self.directory.join(UPDATE_LOCK), command, patience)?)
+        let lock = Lock::take(&self.directory.join(UPDATE_LOCK), command, patience)?;
+        if lock.was_left() {
+            // the lists that a writer is just making are taken along; it then reads them from the .debs again
+            fsio::remove_temporary_files(self.file_lists.directory())?;
+        }
+        Ok(lock)
     }
 
     /// The state as it is now. Needs no lock, waits for nobody and writes nothing.
