@@ -524,3 +524,63 @@ fn a_release_that_lists_too_many_is_refused() -> TestResult {
     assert_eq!(mirror.extras()?, ALL);
     Ok(())
 }
+
+#[test]
+fn a_wrong_file_fails_its_distributions_only_if_that_is_wanted() -> TestResult {
+    let other = ONE.replace("Codename: s", "Codename: p").replace("- u", "- v");
+    let Some(mut mirror) = Mirror::new(&format!("{ONE}\n{other}"))? else {
+        return Ok(());
+    };
+    mirror
+        .other
+        .put("main/i18n/Translation-de", &description("de", "anders"))?;
+    mirror.publish()?;
+    mirror
+        .server
+        .misbehave("dists/s/main/i18n/Translation-de.gz", Misbehave::Flip);
+    let _ = mirror.update().exits(254);
+    assert!(!mirror.env.outdir().join("dists").exists());
+    let _ = mirror.env.run(["--keep-going", "update"]).exits(254);
+    assert!(mirror.env.outdir().join("dists/p/main/i18n/Translation-de.gz").exists());
+    assert!(!mirror.env.outdir().join("dists/s").exists());
+    mirror.env.assert_verified("p")?;
+    Ok(())
+}
+
+#[test]
+fn a_killed_update_is_completed_by_the_next() -> TestResult {
+    let Some(mut mirror) = Mirror::new(&ONE.replace("- u", "- u v"))? else {
+        return Ok(());
+    };
+    let mut dice = support::Dice::new(7);
+    for round in 0..8 {
+        let text = format!("text {round}");
+        mirror
+            .upstream
+            .put("main/i18n/Translation-de", &description("de", &text))?;
+        let more = format!("Package: more\nDescription-md5: 1\nDescription-de: {round}\n\n");
+        mirror.other.put("main/i18n/Translation-de", &more)?;
+        mirror.publish_anew()?;
+        let mut child = mirror
+            .env
+            .command(["update"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()?;
+        std::thread::sleep(std::time::Duration::from_millis(20 + dice.roll(200) as u64));
+        child.kill()?;
+        child.wait()?;
+        if mirror.env.outdir().join("dists/s").exists() {
+            mirror.env.assert_verified("s")?;
+        }
+        let _ = mirror.update().ok();
+        let german = mirror.published("main/i18n/Translation-de.xz")?;
+        assert_eq!(german, description("de", &text) + &more, "round {round}");
+        mirror.env.assert_verified("s")?;
+        mirror.requests();
+        let _ = mirror.update().ok();
+        assert_eq!(mirror.requests(), Vec::<String>::new(), "round {round}");
+    }
+    assert!(!mirror.env.base().join("db/extras/partial").exists());
+    Ok(())
+}
