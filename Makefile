@@ -13,13 +13,14 @@ TEST_PACKAGES += nginx
 endif
 RUST = 1.90
 
-.PHONY: help check test demo install deps rust clean
+.PHONY: help check test demo mirror-example install deps rust clean
 
 help:
 	@echo 'make deps      install the Debian packages that building and testing need'
 	@echo 'make check     formatting, lints, documentation, dependencies'
 	@echo 'make test      all tests'
 	@echo 'make demo      an archive, a server and a client, step by step (KEEP=1 leaves it there)'
+	@echo 'make mirror-example  a few packages of the release that this machine runs, mirrored for real (KEEP=1, SOURCES=...)'
 	@echo 'make install   build and install (PREFIX=$(PREFIX), DESTDIR=$(DESTDIR))'
 	@echo 'make clean     remove what was built'
 
@@ -39,6 +40,10 @@ test: deps
 demo: deps
 	$(CARGO) build --locked --release
 	tests/demo.sh $(TARGET)/release/aptrepo
+
+mirror-example: deps
+	$(CARGO) build --locked --release
+	tests/mirror-example.sh $(TARGET)/release/aptrepo $(SOURCES)
 
 # no `deps`: a package is built without the tools of the tests
 install: rust

@@ -231,7 +231,8 @@ impl Publisher<'_> {
         let now = self.session.now;
         let is_export = matches!(wish, Wish::Named(_));
         let is_forced = settings.options.export == Some(ExportMode::Force);
-        let database = archive.database()?;
+        // the same, as it knows the lists that were read just now
+        let database = self.session.guard.database();
         let file_lists = |digest: &Sha256| match self.unreadable.contains(digest) {
             true => Ok(Some(Vec::new())),
             false => database.file_list(digest),

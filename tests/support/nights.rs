@@ -481,6 +481,25 @@ impl Mirrors {
     }
 }
 
+impl Mirrors {
+    /// Turns every word of a filter list, if there is one, into another; gives its name and text.
+    pub fn edit(&mut self, dice: &mut Dice) -> Option<(&str, &str)> {
+        let is_list = |(name, _): &&mut (String, String)| name.starts_with("list");
+        let count = self.files.iter_mut().filter(is_list).count();
+        let at = dice.roll(count.max(1));
+        let (name, text) = self.files.iter_mut().filter(is_list).nth(at)?;
+        let line = |line: &str| match line.split_once(' ') {
+            Some((package, "install")) => format!("{package} hold\n"),
+            Some((package, "hold")) => format!("{package} supersede\n"),
+            Some((package, "supersede")) => format!("{package} upgradeonly\n"),
+            Some((package, "upgradeonly" | "deinstall")) => format!("{package} install\n"),
+            _ => format!("{line}\n"),
+        };
+        *text = text.lines().map(line).collect();
+        Some((name, text))
+    }
+}
+
 const DISTRIBUTIONS: [&str; 4] = ["stable", "grown", "mixed", "tracked"];
 /// Names of rules beside the plain ones.
 const ODD_RULES: [&str; 6] = ["renamed", "crossed", "flat", "picky", "fussy", "binaries"];

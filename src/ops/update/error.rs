@@ -204,8 +204,8 @@ impl Error {
             )),
             Self::Unsettled { .. } => Some("run it again when the archive is quieter".into()),
             Self::NoRoom { .. } => Some(
-                "`predelete` takes out what would be replaced; --safetymargin and --dbsafetymargin say how much is to \
-                 stay free, --spacecheck none asks no question"
+                "`aptrepo predelete` takes out first what would be replaced; --safetymargin and --dbsafetymargin say how \
+                 much is to stay free, and --spacecheck none asks no question"
                     .into(),
             ),
             _ => None,

@@ -54,12 +54,12 @@ pub(super) struct Run<'a> {
     pub interrupt: Interrupt,
     pub jobs: Jobs<'a>,
     pub transfer: Transfer<'a>,
+    /// The packages that the run is about.
+    pub restricted: Restricted,
     /// The archive's state when the run began.
     snapshot: Snapshot,
     /// No other run may touch `lists/` and what waits beside the pool.
     _lock: Lock,
-    /// The packages that the run is about.
-    pub restricted: Restricted,
     failed: Vec<(Codename, Arc<OpsError>)>,
     /// The copies of the upstreams' indexes, by their place in the jobs' sources.
     pub lists: BTreeMap<usize, PathBuf>,
@@ -93,9 +93,9 @@ impl<'a> Run<'a> {
             jobs,
             transfer: Transfer::new(interrupt.clone(), watcher).map_err(Error::from)?,
             interrupt,
+            restricted: Restricted::read(archive)?,
             snapshot: archive.snapshot()?,
             _lock: lock,
-            restricted: Restricted::read(archive)?,
             failed: Vec::new(),
             lists: BTreeMap::new(),
             open: Vec::new(),
