@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use support::index::unpacked;
-use support::nights::{Mirrors, World};
+use support::nights::World;
+use support::rules::Mirrors;
 use support::state::{self, State};
 use support::upstream::{BadServer, Upstream};
 use support::{Deb, Dice, Output, TestEnv, TestResult, Tool, have_tools};

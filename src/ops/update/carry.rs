@@ -188,7 +188,12 @@ impl<'a> Run<'a> {
             self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
         }
-        self.gather_extras(&mut files, &needs)?;
+        let (_, others) = self.extras_to_fetch()?;
+        if let Some(error) = self.lack_of_room((&needs, others), &decided) {
+            self.fail_extras(&error);
+            return Ok(Outcome::default());
+        }
+        self.gather_extras(&mut files)?;
         self.fetch(needs, &decided, &mut files)?;
         let mut outcome = Outcome::default();
         for job in decided {
@@ -214,12 +219,17 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
+    /// Fails these distributions if there is no room for the files and so many bytes of others.
+    fn lack_of_room(&mut self, (needs, others): (&Needs, u64), decided: &[DecidedJob<'_>]) -> Option<Arc<OpsError>> {
+        let error = Arc::new(room::check(self.archive, needs, others).err()?);
+        for job in decided {
+            self.fail(&job.distribution.codename, Arc::clone(&error));
+        }
+        Some(error)
+    }
+
     fn fetch(&mut self, needs: Needs, decided: &[DecidedJob<'_>], files: &mut Files) -> Result<()> {
-        if let Err(error) = room::check(self.archive, &needs, 0) {
-            let error = Arc::new(error);
-            for job in decided {
-                self.fail(&job.distribution.codename, Arc::clone(&error));
-            }
+        if self.lack_of_room((&needs, 0), decided).is_some() {
             return Ok(());
         }
         let (count, bytes) = needs.total();

@@ -18,8 +18,6 @@ use crate::store::Database;
 use super::super::super::{Error as OpsError, Result, extras};
 use super::super::Error;
 use super::super::download::{Fetched, Files};
-use super::super::needs::Needs;
-use super::super::room;
 use super::super::run::Run;
 use super::make::{Held, NewFile, make, rule_of};
 use super::{Offer, WantedExtra, sums};
@@ -141,18 +139,12 @@ impl Run<'_> {
         open.flat_map(|open| open.wanted.values()).flat_map(|file| &file.offers)
     }
 
-    /// Gets what is missing and makes what is to be published, if there is room for that and the packages that the run
-    /// needs. What came is told to `files`.
-    pub(in super::super) fn gather_extras(&mut self, files: &mut Files, needs: &Needs) -> Result<()> {
+    /// Gets what is missing and makes what is to be published. What came is told to `files`.
+    pub(in super::super) fn gather_extras(&mut self, files: &mut Files) -> Result<()> {
+        let offers: Vec<Offer> = self.open_offers().cloned().collect();
         if self.extras.is_empty() {
             return Ok(());
         }
-        let (_, bytes) = self.extras_to_fetch()?;
-        if let Err(error) = room::check(self.archive, needs, bytes) {
-            self.fail_extras(&Arc::new(error));
-            return Ok(());
-        }
-        let offers: Vec<Offer> = self.open_offers().cloned().collect();
         self.archive.reporter.status("Getting translations and the like...");
         let mut gathered = Gathered::default();
         self.hold(&offers, &mut gathered)?;
