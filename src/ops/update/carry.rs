@@ -14,15 +14,14 @@ use super::super::plan::{NewFile, Plan, PlanRow};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
 use super::super::{Error as OpsError, Result, archiving, export, extras};
-use super::Error;
 use super::candidate::Candidate;
 use super::decide::Context;
 use super::download::{self, Files};
 use super::needs::Needs;
 use super::progress::{human_bytes, summary};
-use super::room;
 use super::run::{OpenJob, Run};
 use super::seen::Seen;
+use super::{Error, room};
 
 /// How often a distribution is decided about that others change meanwhile.
 const ROUNDS: usize = 5;
@@ -190,7 +189,8 @@ impl<'a> Run<'a> {
             return Ok(self.dry_outcome(&decided));
         }
         let (_, others) = self.extras_to_fetch()?;
-        if !self.has_room((&needs, others), &decided) {
+        if let Some(error) = self.lack_of_room((&needs, others), &decided) {
+            self.fail_extras(&error);
             return Ok(Outcome::default());
         }
         self.gather_extras(&mut files)?;
@@ -219,21 +219,17 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
-    /// Whether there is room for these files and so many bytes of others; all fails otherwise.
-    fn has_room(&mut self, (needs, others): (&Needs, u64), decided: &[DecidedJob<'_>]) -> bool {
-        let Err(error) = room::check(self.archive, needs, others) else {
-            return true;
-        };
-        let error = Arc::new(error);
+    /// Fails these distributions if there is no room for the files and so many bytes of others.
+    fn lack_of_room(&mut self, (needs, others): (&Needs, u64), decided: &[DecidedJob<'_>]) -> Option<Arc<OpsError>> {
+        let error = Arc::new(room::check(self.archive, needs, others).err()?);
         for job in decided {
             self.fail(&job.distribution.codename, Arc::clone(&error));
         }
-        self.fail_extras(&error);
-        false
+        Some(error)
     }
 
     fn fetch(&mut self, needs: Needs, decided: &[DecidedJob<'_>], files: &mut Files) -> Result<()> {
-        if !self.has_room((&needs, 0), decided) {
+        if self.lack_of_room((&needs, 0), decided).is_some() {
             return Ok(());
         }
         let (count, bytes) = needs.total();
