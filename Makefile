@@ -18,6 +18,7 @@ RUST = 1.90
 SECONDS = 60
 ENTRIES = $(notdir $(wildcard tests/fixtures/fuzz/*))
 N = 60000
+PLOT = 200000
 RUNS = 3
 WORKLOADS = w1 w2 w3 w4 w5 w6 w7 w8 w9 plot
 
@@ -28,7 +29,7 @@ help:
 	@echo 'make check     formatting, lints, documentation, dependencies'
 	@echo 'make test      all tests'
 	@echo 'make fuzz      libFuzzer on all that reads foreign bytes (SECONDS=$(SECONDS) for each of ENTRIES)'
-	@echo 'make bench     aptrepo beside reprepro and aptly (N=$(N) packages, RUNS=$(RUNS), WORKLOADS=…)'
+	@echo 'make bench     aptrepo beside reprepro and aptly (N=$(N), PLOT=$(PLOT), RUNS=$(RUNS), WORKLOADS=…)'
 	@echo 'make micro     benchmarks of single functions (ONLY=name)'
 	@echo 'make demo      an archive, a server and a client, step by step (KEEP=1 leaves it there)'
 	@echo 'make install   build and install (PREFIX=$(PREFIX), DESTDIR=$(DESTDIR))'
@@ -75,7 +76,7 @@ fuzz: deps
 
 bench: bench-deps
 	$(CARGO) build --locked --release
-	python3 bench/run.py --aptrepo $(TARGET)/release/aptrepo --packages $(N) --runs $(RUNS) $(WORKLOADS)
+	python3 bench/run.py --aptrepo $(TARGET)/release/aptrepo --packages $(N) --plot $(PLOT) --runs $(RUNS) $(WORKLOADS)
 
 micro: deps
 	$(CARGO) bench --locked --manifest-path bench/micro/Cargo.toml --target-dir $(TARGET)/micro -- $(ONLY)

@@ -46,7 +46,7 @@ def measure(commands, environment, log):
 
 class Bench:
     def __init__(self, options, scratch):
-        self.size, self.runs, self.scratch = options.packages, options.runs, scratch
+        self.size, self.runs, self.most, self.scratch = options.packages, options.runs, options.plot, scratch
         self.key = Key(tempfile.mkdtemp(prefix="bench", dir="/tmp"))
         self.tools = [Reprepro("aptrepo", os.path.abspath(options.aptrepo), self.key), Reprepro("reprepro", "reprepro", self.key),
                       Aptly("aptly", self.key)]
@@ -160,11 +160,11 @@ class Bench:
         self.compare(workload, what, size, lambda tool, run: tool.include(bases[tool.name], self.upload(run)))
 
     def w4(self):
-        for size in sorted({min(100, self.size), self.size}):
+        for size in sorted({PLOT_SIZES[0], self.size}):
             self.includes("W4", "one upload", size)
 
     def w5(self):
-        for size in sorted({min(100, self.size), self.size}):
+        for size in sorted({PLOT_SIZES[0], self.size}):
             url = self.upstream(size)
             bases = {tool.name: self.copy(tool, size) for tool in self.tools}
             for tool in self.tools:
@@ -220,8 +220,9 @@ class Bench:
             say(f"W9 {row}")
 
     def plot(self):
-        for size in (size for size in PLOT_SIZES if size <= max(self.size, 100)):
-            self.includes("plot", "one upload", size)
+        for size in PLOT_SIZES:
+            if size <= self.most:
+                self.includes("plot", "one upload", size)
 
 
 class Readers:
@@ -288,13 +289,16 @@ def main():
     parser.add_argument("--aptrepo", required=True, help="the program to measure, built with --release")
     parser.add_argument("--packages", type=int, default=60_000, metavar="N", help="the size of the distribution (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="how often each is measured (default %(default)s)")
+    parser.add_argument("--plot", type=int, default=PLOT_SIZES[-1], metavar="N", help="up to which size the plot goes (default %(default)s)")
     parser.add_argument("--scratch", default=tempfile.gettempdir(), metavar="DIR", help="where there is room for the packages (default %(default)s)")
     parser.add_argument("--results", default=os.path.join(HERE, "results"), metavar="DIR")
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"any of {' '.join(workloads)} (default: all)")
     options = parser.parse_args()
     unknown = set(options.workloads) - set(workloads)
-    if unknown or options.packages < 1 or options.runs < 1:
-        parser.error(f"no such workload: {' '.join(sorted(unknown))}" if unknown else "at least one package and one run")
+    if unknown:
+        parser.error(f"no such workload: {' '.join(sorted(unknown))}")
+    if min(options.packages, options.plot) < PLOT_SIZES[0] or options.runs < 1:
+        parser.error(f"at least {PLOT_SIZES[0]} packages and one run")
     scratch = tempfile.mkdtemp(prefix="aptrepo-bench-", dir=options.scratch)
     bench = Bench(options, scratch)
     try:
