@@ -22,7 +22,7 @@ PLOT = 200000
 RUNS = 3
 WORKLOADS = w1 w2 w3 w4 w5 w6 w7 w8 w9 plot
 
-.PHONY: help check deny test fuzz bench micro demo install deps bench-deps rust clean
+.PHONY: help check deny test fuzz bench micro demo mirror-example install deps bench-deps rust clean
 
 help:
 	@echo 'make deps      install the Debian packages that building and testing need'
@@ -32,6 +32,7 @@ help:
 	@echo 'make bench     aptrepo beside reprepro and aptly (N=$(N), PLOT=$(PLOT), RUNS=$(RUNS), WORKLOADS=…)'
 	@echo 'make micro     benchmarks of single functions (ONLY=name)'
 	@echo 'make demo      an archive, a server and a client, step by step (KEEP=1 leaves it there)'
+	@echo 'make mirror-example  a few packages of the release that this machine runs, mirrored for real (KEEP=1, SOURCES=...)'
 	@echo 'make install   build and install (PREFIX=$(PREFIX), DESTDIR=$(DESTDIR))'
 	@echo 'make clean     remove what was built'
 
@@ -40,6 +41,7 @@ check: deps
 	for package in tests/interop tests/fuzz bench/micro; do \
 	    $(CARGO) fmt --check --manifest-path $$package/Cargo.toml || exit; done
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --benches --manifest-path bench/micro/Cargo.toml --target-dir $(TARGET) -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
 	$(MAKE) --no-print-directory deny
 
@@ -84,6 +86,10 @@ micro: deps
 demo: deps
 	$(CARGO) build --locked --release
 	tests/demo.sh $(TARGET)/release/aptrepo
+
+mirror-example: deps
+	$(CARGO) build --locked --release
+	tests/mirror-example.sh $(TARGET)/release/aptrepo $(SOURCES)
 
 # no `deps`: a package is built without the tools of the tests
 install: rust

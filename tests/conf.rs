@@ -276,8 +276,8 @@ fn a_rule_takes_over_what_it_does_not_say() {
     let conf = TestConf::new().unwrap();
     conf.put("distributions", &format!("{SMALLEST}Update: c - b\n"))
         .unwrap();
-    let rules = "Name: a\nMethod: https://h/d/\nSuite: */updates\nVerifyRelease: blindtrust\nFilterList: hold x\n\n\
-                 Name: c\nFrom: b\nSuite: *\n\nName: b\nFrom: a\nComponents: >main none\nArchitectures: source i386>amd64\n";
+    let rules = "Name: a\nMethod: https://h/d/\nSuite: */updates\nVerifyRelease: blindtrust\nFilterList: hold x\n\
+                 Translations: de\nAppStream: yes\n\nName: c\nFrom: b\nSuite: *\nTranslations: all\n\nName: b\nFrom: a\nComponents: >main none\nArchitectures: source i386>amd64\n";
     conf.put("updates", rules).unwrap();
     let conf = conf.read().unwrap();
     let codename = &conf.distributions[0].codename;
@@ -290,7 +290,39 @@ fn a_rule_takes_over_what_it_does_not_say() {
     assert_eq!(c.verify_release, Some(VerifyRelease::BlindTrust));
     assert_eq!(c.filters.list, a.filters.list);
     assert_eq!(b.components.as_ref().map(Vec::len), Some(1));
+    assert!(b.extras.translations.has("de") && !b.extras.translations.has("fr") && c.extras.translations.has("fr"));
+    // a rule that picks packages does not offer the others' commands
+    assert!(c.extras.app_stream && !c.extras.command_not_found && !c.extras.installer_images);
     assert!(a.components.is_none() && c.architectures.as_ref().unwrap().has_sources);
+}
+
+#[test]
+fn what_a_pull_rule_cannot_find_is_warned_of() {
+    let conf = TestConf::new().unwrap();
+    conf.put(
+        "distributions",
+        "Codename: up\nArchitectures: amd64\nComponents: main extra\n\n\
+         Codename: down\nArchitectures: i386\nComponents: main\nPull: a\n",
+    )
+    .unwrap();
+    conf.put(
+        "pulls",
+        "Name: a\nFrom: up\nComponents: main extra contrib\nArchitectures: amd64>i386 arm64 source\n\
+         FilterFormula: $Component (== mian)\n\nName: unused\nFrom: up\nComponents: x\n",
+    )
+    .unwrap();
+    let read = conf.read().unwrap();
+    let warnings: Vec<_> = read.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(
+        warnings,
+        [
+            "pull rule `a`: no distribution has the component `mian` of the formula; did you mean `main`?",
+            "pull rule `a` names component `extra`, which no distribution that uses it has",
+            "pull rule `a` names component `contrib`, which `up`, which it reads, has not",
+            "pull rule `a` names architecture `arm64`, which `up`, which it reads, has not",
+            "pull rule `a` names architecture `arm64`, which no distribution that uses it has",
+        ]
+    );
 }
 
 #[test]
@@ -341,7 +373,14 @@ fn every_file_of_the_example_is_sound() {
     files.sort();
     assert_eq!(
         files,
-        ["distributions", "email-changes", "options", "updates", "uploaders"]
+        [
+            "distributions",
+            "email-changes",
+            "options",
+            "pulls",
+            "updates",
+            "uploaders"
+        ]
     );
 }
 
@@ -375,8 +414,11 @@ fn the_files_that_are_named_are_checked_on_demand() {
         &format!("{SMALLEST}Uploaders: up\nDebOverride: over\nLog: l\n mailer\nUpdate: a\n"),
     )
     .unwrap();
-    conf.put("updates", "Name: a\nMethod: file:/d\nFilterList: hold list\n")
-        .unwrap();
+    conf.put(
+        "updates",
+        "Name: a\nMethod: file:/d\nFilterList: hold list\nVerifyRelease: key.asc\n",
+    )
+    .unwrap();
     let mut directories = Directories::below(Path::new("/srv/apt"));
     directories.conf = conf.directory.path().into();
     let read = conf.read().unwrap();
@@ -390,12 +432,11 @@ fn the_files_that_are_named_are_checked_on_demand() {
         conf.put(name, text).unwrap();
     }
     let warnings = read.check_files(&directories).unwrap();
-    assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0].to_string().ends_with("mailer` of `x` is not there"),
-        "{}",
-        warnings[0]
-    );
+    let ends = ["mailer` of `x` is not there", "key.asc` of rule `a` is not there"];
+    assert_eq!(warnings.len(), ends.len());
+    for (warning, end) in warnings.iter().zip(ends) {
+        assert!(warning.to_string().ends_with(end), "{warning}");
+    }
 }
 
 proptest! {

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use support::index::unpacked;
-use support::nights::{Mirrors, World};
+use support::nights::World;
+use support::rules::Mirrors;
 use support::state::{self, State};
 use support::upstream::{BadServer, Upstream};
 use support::{Deb, Dice, Output, TestEnv, TestResult, Tool, have_tools};
@@ -38,6 +39,9 @@ impl Pair {
             theirs: TestEnv::in_memory(reprepro, "")?,
             ours: TestEnv::in_memory(Tool::under_test(), "")?,
         };
+        for env in [&pair.theirs, &pair.ours] {
+            env.options(&["noonlysmalldeletes"])?;
+        }
         for (name, text) in &mirrors.files {
             pair.theirs.conf(name, text)?;
             pair.ours.conf(name, text)?;
@@ -149,7 +153,7 @@ fn nights(seed: u64) -> TestResult {
     } else {
         format!("file:{}", upstream.path().display())
     };
-    let mirrors = Mirrors::new(seed, &address);
+    let mut mirrors = Mirrors::new(seed, &address);
     let Some(pair) = Pair::new(&mirrors)? else {
         return Ok(());
     };
@@ -158,6 +162,13 @@ fn nights(seed: u64) -> TestResult {
     for night in 1..=NIGHTS {
         let done = by_hand(&pair, &mut dice, &mirrors.codenames)?;
         history += &format!("night {night} {done}\n");
+        if dice.roll(2) == 0
+            && let Some((name, text)) = mirrors.edit(&mut dice)
+        {
+            history += &format!("{name} is edited\n");
+            pair.theirs.conf(name, text)?;
+            pair.ours.conf(name, text)?;
+        }
         let mut found = Vec::new();
         let command = if night % 2 == 0 { "dumpupdate" } else { "checkupdate" };
         pair.compare(&["--noskipold", command], &mut found);
@@ -168,7 +179,7 @@ fn nights(seed: u64) -> TestResult {
             let [theirs, ours] = [&pair.theirs, &pair.ours].map(|env| seen(env, &mirrors.codenames));
             found.extend(state::differences(&theirs?, &ours?));
         }
-        // it does not notice what was done by hand
+        // it does not notice what was done by hand, nor an edited list
         let theirs = pair.theirs.run(["--noskipold", "update"]);
         let ours = pair.ours.run(["update"]);
         if (theirs.status, ours.status) != (0, 0) {
@@ -226,7 +237,7 @@ struct Deliberate {
     ours: &'static str,
 }
 
-const DELIBERATE: [Deliberate; 2] = [
+const DELIBERATE: [Deliberate; 3] = [
     Deliberate {
         what: "the best version that was offered is the best",
         why: "reprepro tells the last that it took, though what it keeps is newer and was offered, too",
@@ -257,6 +268,22 @@ const DELIBERATE: [Deliberate; 2] = [
         },
         theirs: "s|main|amd64: hello 1.1\n",
         ours: "",
+    },
+    Deliberate {
+        what: "a night that would take away more than a fifth of an index is refused",
+        why: "an upstream that lost its packages is more often broken than empty; reprepro asks for `--onlysmalldeletes`",
+        update: "- new",
+        ask: |env| {
+            let upstream = Upstream::new(&env.root().join("new"), DATE);
+            for count in [12, 1] {
+                let debs: Vec<Deb> = (0..count).map(|at| Deb::new(&format!("tool{at}"), "1")).collect();
+                upstream.publish(&debs, None)?;
+                let _ = env.run(["update"]);
+            }
+            Ok(env.list("s").lines().count().to_string())
+        },
+        theirs: "1",
+        ours: "12",
     },
 ];
 

@@ -24,7 +24,12 @@ pub fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
             &Selection::Matching(arguments.glob),
             json,
         ),
-        Command::ListFilter(arguments) => list(archive, &arguments.distribution, &formula(&arguments.formula)?, json),
+        Command::ListFilter(arguments) => list(
+            archive,
+            &arguments.distribution,
+            &formula(archive, &arguments.formula)?,
+            json,
+        ),
         Command::Ls(arguments) => ls(archive, &arguments.name, false, json),
         Command::LsByComponent(arguments) => ls(archive, &arguments.name, true, json),
         Command::Show(arguments) => {
@@ -65,10 +70,11 @@ fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool)
 }
 
 /// A formula of the command line.
-pub fn formula(text: &str) -> Result<Selection, Error> {
-    let formula = Formula::parse(text).map_err(|error| Error::Usage {
-        problem: error.to_string(),
-        hint: None,
-    })?;
-    Ok(Selection::Fulfilling(formula))
+pub fn formula(archive: &Archive<'_>, text: &str) -> Result<Selection, Error> {
+    let wrong = |problem| Error::Formula { problem };
+    let formula = Formula::parse(text).map_err(|error| wrong(error.to_string()))?;
+    match archive.conf.unknown_in(&formula) {
+        Some(problem) => Err(wrong(problem)),
+        None => Ok(Selection::Fulfilling(formula)),
+    }
 }

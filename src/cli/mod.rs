@@ -41,6 +41,12 @@ pub enum Error {
         /// What the user can do.
         hint: Option<String>,
     },
+    /// A formula is wrong.
+    #[error("{problem}")]
+    Formula {
+        /// What is wrong.
+        problem: String,
+    },
     /// An option that the command cannot use.
     #[error("`{command}` cannot be restricted or changed by {option}")]
     UnusedOption {
@@ -79,7 +85,7 @@ impl Error {
             Self::Serve(error) => exit_code(error.kind()),
             // the reader of a pipe has had enough
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => 0,
-            Self::Stdout { .. } | Self::Hook { .. } | Self::UnusedOption { .. } => {
+            Self::Stdout { .. } | Self::Hook { .. } | Self::UnusedOption { .. } | Self::Formula { .. } => {
                 exit_code(crate::model::ErrorKind::General)
             }
         }
@@ -94,7 +100,7 @@ impl Error {
             Self::Serve(_) => None,
             Self::Stdout { source } if source.kind() == std::io::ErrorKind::BrokenPipe => return,
             Self::UnusedOption { .. } => Some("leave it out, or use --ignore=unusedoption".into()),
-            Self::Stdout { .. } | Self::Hook { .. } => None,
+            Self::Stdout { .. } | Self::Hook { .. } | Self::Formula { .. } => None,
         };
         let with_basedir = |hint: String| match basedir {
             Some(basedir) if basedir != "." => hint.replace("`aptrepo ", &format!("`aptrepo -b {basedir} ")),

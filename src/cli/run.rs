@@ -252,7 +252,7 @@ fn copy_packages(archive: &Archive<'_>, command: Command, json: bool) -> Result<
             Wanted::Selected(Selection::Matching(arguments.glob)),
         ),
         Command::CopyFilter(arguments) => {
-            let selection = look::formula(&arguments.formula)?;
+            let selection = look::formula(archive, &arguments.formula)?;
             (arguments.destination, arguments.source, Wanted::Selected(selection))
         }
         _ => return Ok(Done::Nothing),
@@ -287,7 +287,7 @@ fn remove_packages(archive: &Archive<'_>, command: Command, json: bool) -> Resul
             (arguments.distribution, Unwanted::Selected(selection))
         }
         Command::RemoveFilter(arguments) => {
-            let selection = look::formula(&arguments.formula)?;
+            let selection = look::formula(archive, &arguments.formula)?;
             (arguments.distribution, Unwanted::Selected(selection))
         }
         _ => return Ok(Done::Nothing),

@@ -14,6 +14,8 @@ const USUAL_COLUMNS: u16 = 80;
 pub struct Terminal {
     verbosity: i32,
     is_terminal: bool,
+    /// Whether the terminal can take back what it shows.
+    can_redraw: bool,
     is_answer_json: bool,
     /// Whether a line of progress stands where the next one is to be written.
     is_drawn: AtomicBool,
@@ -23,9 +25,11 @@ impl Terminal {
     /// A terminal that tells news if somebody watches or asked for them.
     #[must_use]
     pub fn new(verbosity: i32) -> Self {
+        let is_terminal = io::stderr().is_terminal();
         Self {
             verbosity,
-            is_terminal: io::stderr().is_terminal(),
+            is_terminal,
+            can_redraw: is_terminal && std::env::var_os("TERM").is_some_and(|term| term != "dumb"),
             is_answer_json: false,
             is_drawn: AtomicBool::new(false),
         }
@@ -53,7 +57,8 @@ impl Terminal {
 /// How many characters fit into a line of the terminal that stderr is.
 fn columns() -> u16 {
     let size = rustix::termios::tcgetwinsize(io::stderr());
-    size.map_or(USUAL_COLUMNS, |size| size.ws_col).max(1)
+    let columns = size.map_or(0, |size| size.ws_col);
+    if columns == 0 { USUAL_COLUMNS } else { columns }
 }
 
 /// Writes to stderr.
@@ -97,7 +102,7 @@ impl Reporter for Terminal {
     }
 
     fn progress(&self, line: Option<&str>) {
-        if !self.is_terminal || self.verbosity < 0 {
+        if !self.can_redraw || self.verbosity < 0 {
             return;
         }
         let Some(line) = line else {

@@ -93,6 +93,14 @@ impl Formula {
         }
     }
 
+    /// The names of architectures and components that it compares `$Architecture` and `$Component` with.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&Subject, &str)> {
+        let mut named = Vec::new();
+        self.0.collect_named(&mut named);
+        named
+    }
+
     /// Whether a package fulfils it; `lookup` says what the package has, `None` for a field that is absent.
     pub fn holds<'a>(&self, lookup: impl Fn(&Subject) -> Option<Cow<'a, str>>) -> bool {
         self.0.holds(&lookup)
@@ -100,6 +108,18 @@ impl Formula {
 }
 
 impl Node {
+    fn collect_named<'a>(&'a self, named: &mut Vec<(&'a Subject, &'a str)>) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().for_each(|node| node.collect_named(named)),
+            Self::Compare {
+                subject: subject @ (Subject::Architecture | Subject::Component),
+                operator: Operator::Is(Ordering::Equal) | Operator::IsNot(Ordering::Equal),
+                value,
+            } => named.push((subject, value)),
+            Self::Present { .. } | Self::Compare { .. } => {}
+        }
+    }
+
     fn holds<'a>(&self, lookup: &dyn Fn(&Subject) -> Option<Cow<'a, str>>) -> bool {
         match self {
             Self::All(nodes) => nodes.iter().all(|node| node.holds(lookup)),

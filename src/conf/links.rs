@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::distribution::{Distribution, SignWith, UpdateStep};
-use super::fault::{Error, Faults, Sink, Warning};
+use super::fault::{Error, Faults, Place, Sink, Warning};
+use super::filter::Filters;
+use super::pull::PullRule;
 use super::rename::Rename;
 use super::update::UpdateRule;
 use super::{Conf, Directories, Overrides, Uploaders, nearest};
@@ -29,7 +31,12 @@ pub(super) fn check(conf: &Conf, sink: &mut Sink<'_>) {
     for rule in &conf.update_rules {
         check_components(rule, &users(conf, rule), sink);
     }
+    for rule in &conf.update_rules {
+        check_formula(conf, ("update", &rule.name), &rule.filters, (&rule.place, sink));
+    }
     for rule in &conf.pull_rules {
+        check_formula(conf, ("pull", &rule.name), &rule.filters, (&rule.place, sink));
+        check_pull(conf, rule, sink);
         if conf.by_codename(&rule.from).is_none() {
             let codenames = conf
                 .distributions
@@ -42,6 +49,62 @@ pub(super) fn check(conf: &Conf, sink: &mut Sink<'_>) {
                 nearest: nearest(rule.from.as_str(), codenames).map(str::to_owned),
             });
         }
+    }
+}
+
+fn check_formula(conf: &Conf, (kind, rule): (&str, &str), filters: &Filters, (place, sink): (&Place, &mut Sink<'_>)) {
+    let unknown = filters.formula.as_ref().and_then(|formula| conf.unknown_in(formula));
+    if let Some(problem) = unknown {
+        sink.warn(place, format!("{kind} rule `{rule}`: {problem}"));
+    }
+}
+
+/// Notes what a pull rule names that the distribution which it reads has not, or none of those that use it.
+fn check_pull(conf: &Conf, rule: &PullRule, sink: &mut Sink<'_>) {
+    let step = UpdateStep::Rule(rule.name.clone());
+    let users: Vec<_> = (conf.distributions.iter())
+        .filter(|distribution| distribution.pull.contains(&step))
+        .collect();
+    let Some(from) = conf.by_codename(&rule.from).filter(|_| !users.is_empty()) else {
+        return;
+    };
+    let mut note = |what: &str, name: &str, is_there: bool, is_used: bool| {
+        let problem = match (is_there, is_used) {
+            (false, _) => format!("`{}`, which it reads, has not", from.codename),
+            (true, false) => "no distribution that uses it has".to_owned(),
+            (true, true) => return,
+        };
+        sink.warn(
+            &rule.place,
+            format!("pull rule `{}` names {what} `{name}`, which {problem}", rule.name),
+        );
+    };
+    for component in rule.components.iter().flatten() {
+        let has = |other: &Distribution| other.components.contains(component);
+        note(
+            "component",
+            component.as_str(),
+            has(from),
+            users.iter().any(|user| has(user)),
+        );
+    }
+    for component in rule.udeb_components.iter().flatten() {
+        let has = |other: &Distribution| other.udeb_components.contains(component);
+        note(
+            "udeb component",
+            component.as_str(),
+            has(from),
+            users.iter().any(|user| has(user)),
+        );
+    }
+    for Rename { from: there, to } in rule.architectures.iter().flat_map(|words| &words.binary) {
+        note("architecture", there.as_str(), from.architectures.contains(there), true);
+        note(
+            "architecture",
+            to.as_str(),
+            true,
+            users.iter().any(|user| user.architectures.contains(to)),
+        );
     }
 }
 
@@ -117,6 +180,9 @@ pub(super) fn check_files(conf: &Conf, directories: &Directories) -> (Vec<Error>
             .filter_map(|program| check_program(distribution, program))
             .collect()));
     }
+    for rule in &conf.update_rules {
+        note(Ok(missing_keyrings(rule)));
+    }
     let updates = conf.update_rules.iter().map(|rule| &rule.filters);
     let pulls = conf.pull_rules.iter().map(|rule| &rule.filters);
     for filters in updates.chain(pulls) {
@@ -125,6 +191,15 @@ pub(super) fn check_files(conf: &Conf, directories: &Directories) -> (Vec<Error>
         }
     }
     (errors, warnings)
+}
+
+fn missing_keyrings(rule: &UpdateRule) -> Vec<Warning> {
+    let missing = rule.keyring_files().filter(|path| !path.is_file());
+    let warning = |path: &Path| Warning {
+        place: Some(rule.place.clone()),
+        text: format!("keyring file `{}` of rule `{}` is not there", path.display(), rule.name),
+    };
+    missing.map(warning).collect()
 }
 
 fn check_program(distribution: &Distribution, program: &Path) -> Option<Warning> {

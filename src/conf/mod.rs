@@ -4,6 +4,7 @@
 pub mod directories;
 pub mod distribution;
 mod distributions;
+pub mod extras;
 pub mod fault;
 mod fields;
 pub mod filter;
@@ -43,7 +44,8 @@ use distributions::KnownRules;
 use fault::{Sink, printable};
 
 use crate::fsio;
-use crate::model::{Codename, Suite};
+use crate::model::{Architecture, Codename, Component, Suite};
+use formula::Subject;
 
 /// The whole configuration of an archive.
 #[derive(Debug, Clone)]
@@ -121,6 +123,33 @@ impl Conf {
     #[must_use]
     pub fn pull_rule(&self, name: &str) -> Option<&PullRule> {
         self.pull_rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// What a formula says of `$Architecture` or `$Component` though no distribution has it; none if all is known.
+    #[must_use]
+    pub fn unknown_in(&self, formula: &Formula) -> Option<String> {
+        formula.named().into_iter().find_map(|(subject, name)| {
+            let (what, known): (_, Vec<&str>) = match subject {
+                Subject::Component => {
+                    let all = self.distributions.iter().flat_map(|other| &other.components);
+                    ("component", all.map(Component::as_str).collect())
+                }
+                _ => {
+                    let all = self.distributions.iter().flat_map(|other| &other.architectures);
+                    let special = ["source", "all"].into_iter();
+                    ("architecture", all.map(Architecture::as_str).chain(special).collect())
+                }
+            };
+            if known.contains(&name) {
+                return None;
+            }
+            let hint = nearest(name, known).map(|known| format!("; did you mean `{known}`?"));
+            let name = printable(name);
+            Some(format!(
+                "no distribution has the {what} `{name}` of the formula{}",
+                hint.unwrap_or_default()
+            ))
+        })
     }
 
     /// The distribution of that codename or, if exactly one has it, of that suite.

@@ -1,7 +1,8 @@
 //! One update rule, as conf/updates describes it: how a distribution takes packages from an upstream archive.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::extras::Extras;
 use super::fault::{Place, Warning};
 use super::filter::Filters;
 use super::key::KeyId;
@@ -127,16 +128,15 @@ pub struct UpdateRule {
     pub omit_extra_source_only: bool,
     /// `ListHook` or `ListShellHook`.
     pub list_hook: Option<ListHook>,
+    /// What is taken beside packages; nothing with `Flat`.
+    pub extras: Extras,
 }
 
 impl UpdateRule {
     /// What is odd about the keys that it trusts.
     #[must_use]
     pub fn key_warnings(&self) -> Vec<Warning> {
-        let Some(VerifyRelease::AnyOf(keys)) = &self.verify_release else {
-            return Vec::new();
-        };
-        let ids = keys.iter().filter_map(|condition| match &condition.signer {
+        let ids = self.signers().filter_map(|signer| match signer {
             Signer::Key(id) => Some(id),
             Signer::File(_) => None,
         });
@@ -145,5 +145,21 @@ impl UpdateRule {
             text: id.forgeable_warning(),
         };
         ids.filter(|id| id.is_forgeable()).map(warning).collect()
+    }
+
+    /// The keyring files that it trusts.
+    pub(super) fn keyring_files(&self) -> impl Iterator<Item = &Path> {
+        self.signers().filter_map(|signer| match signer {
+            Signer::Key(_) => None,
+            Signer::File(path) => Some(path.as_path()),
+        })
+    }
+
+    fn signers(&self) -> impl Iterator<Item = &Signer> {
+        let keys = match &self.verify_release {
+            Some(VerifyRelease::AnyOf(keys)) => keys.as_slice(),
+            _ => &[],
+        };
+        keys.iter().map(|condition| &condition.signer)
     }
 }

@@ -14,8 +14,12 @@ use super::progress::{Meter, Progress, TICK};
 use super::settings::TransferSettings;
 use super::{Error, Result, http, local};
 
-/// How many files are on their way at once.
+/// How many files are on their way at once …
 const IN_FLIGHT: usize = 8;
+/// … or up to so many if they are small together: then the time is that of the way there and back, not of the bytes.
+const SMALL_IN_FLIGHT: usize = 32;
+/// What is small together.
+const SMALL_BYTES: u64 = 4 << 20;
 /// How long it may take from the `Date` of a Release until its file is there.
 const MAKING_SECONDS: u64 = 3600;
 
@@ -174,6 +178,21 @@ impl<'a> Transfer<'a> {
     }
 }
 
+/// A file on its way.
+struct Running {
+    number: usize,
+    host: String,
+    size_bytes: Option<u64>,
+}
+
+/// Whether one more file may be asked for.
+fn has_room(running: &HashMap<tokio::task::Id, Running>) -> bool {
+    let sizes = running
+        .values()
+        .map(|running| running.size_bytes.unwrap_or(SMALL_BYTES));
+    running.len() < IN_FLIGHT || (running.len() < SMALL_IN_FLIGHT && sizes.fold(0, u64::saturating_add) < SMALL_BYTES)
+}
+
 async fn fetch_remote(
     (interrupt, watcher): (&Interrupt, &Watcher<'_>),
     meter: &mut Meter,
@@ -186,7 +205,7 @@ async fn fetch_remote(
     let mut numbers = HashMap::new();
     let mut ticks = tokio::time::interval(TICK);
     loop {
-        while running.len() < IN_FLIGHT
+        while has_room(&numbers)
             && !interrupt.is_told()
             && let Some((number, client, wanted)) = remote.next()
         {
@@ -197,8 +216,16 @@ async fn fetch_remote(
             }
             let gauge = meter.begin(number, wanted.urls.first().map_or("", String::as_str));
             let host = Patience::host(&wanted).to_owned();
+            let size_bytes = wanted.size_bytes;
             let task = running.spawn(async move { http::fetch(&client, &wanted, &gauge).await });
-            numbers.insert(task.id(), (number, host));
+            numbers.insert(
+                task.id(),
+                Running {
+                    number,
+                    host,
+                    size_bytes,
+                },
+            );
         }
         let ended = tokio::select! {
             biased;
@@ -219,7 +246,7 @@ async fn fetch_remote(
                 (error.id(), Err(Error::Client { problem }))
             }
         };
-        if let Some((number, host)) = numbers.remove(&id) {
+        if let Some(Running { number, host, .. }) = numbers.remove(&id) {
             meter.end(number);
             patience.note(host, outcome.as_ref().err());
             each(number, outcome);
@@ -227,7 +254,7 @@ async fn fetch_remote(
     }
     // after a signal: nobody writes any more when this returns
     running.shutdown().await;
-    let begun = numbers.into_values().map(|(number, _)| number);
+    let begun = numbers.into_values().map(|running| running.number);
     let rest = begun.chain(remote.map(|(number, ..)| number));
     rest.for_each(|number| each(number, Err(Error::Interrupted)));
 }

@@ -6,7 +6,7 @@ use crate::model::{IndexId, ListedPackage};
 use crate::store::Snapshot;
 
 use super::Result;
-use super::plan::{Addition, Decision, Planned};
+use super::plan::{Addition, Change, Decision, Planned};
 use super::session::versions_there;
 
 /// Plans an addition, and what it pushes out into the archive of the distribution, and so on: conf lets an archive only
@@ -42,4 +42,31 @@ pub fn add(
         }
     }
     Ok(decision)
+}
+
+/// What changes push out of distributions into the archives of these: the versions that higher ones replace.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn pushed_out(conf: &Conf, snapshot: &Snapshot, changes: &[Change]) -> Result<Vec<Change>> {
+    let mut planned = Planned::default();
+    for change in changes {
+        let Change::Replace { index, new, old } = change else {
+            continue;
+        };
+        let distribution = conf.by_codename(&index.codename);
+        let Some(archive) = distribution.and_then(|distribution| distribution.archive.clone()) else {
+            continue;
+        };
+        let target = IndexId {
+            codename: archive,
+            ..index.clone()
+        };
+        for old in old.iter().filter(|old| old.version.compare(&new.entry.version).is_lt()) {
+            if let Some(package) = snapshot.package(index, &old.name, &old.version)? {
+                add(conf, snapshot, &mut planned, (&target, package), Addition::Include)?;
+            }
+        }
+    }
+    Ok(planned.into_changes())
 }

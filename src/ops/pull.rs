@@ -13,7 +13,7 @@ use super::override_files::OverrideFiles;
 use super::plan::Plan;
 use super::select::{self, Coming, Fate, Marks, Offer, Report, Restricted, Selector, Verdict};
 use super::session::{Outcome, Session, Told};
-use super::{Error, Result, rewrite};
+use super::{Error, Result, archiving, rewrite};
 
 /// Pulls into the named distributions, or into all that have a `Pull:`. All is decided from the state before.
 ///
@@ -29,9 +29,11 @@ pub fn pull(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
     }
     let mut outcome = Outcome::default();
     for (distribution, targets) in decided {
-        let (plan, told) = run.plan(distribution, targets)?;
+        let (mut plan, told) = run.plan(distribution, targets)?;
         if !plan.is_empty() {
             let store = session.open()?;
+            let archived = archiving::pushed_out(&archive.conf, &store.snapshot()?, &plan.changes)?;
+            plan.changes.extend(archived);
             outcome.rows.extend(session.carry_out_part(store, plan, &told)?.rows);
         }
     }

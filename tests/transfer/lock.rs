@@ -49,8 +49,31 @@ fn packages_are_included_while_an_update_downloads() -> TestResult {
     assert_eq!(mirror.env.list("s"), "s|main|amd64: big 2.0\ns|main|amd64: ours 1\n");
     assert_eq!(mirror.env.list("own"), "own|main|amd64: ours 1\n");
     mirror.env.assert_verified("s")?;
+    let journal = std::fs::read_to_string(mirror.env.base().join("db/journal"))?;
+    assert_eq!(
+        journal.lines().count(),
+        3,
+        "an update that changed nothing is no change: {journal}"
+    );
     let quiet = mirror.update().ok();
     assert_eq!(quiet.text(), "");
+    Ok(())
+}
+
+#[test]
+fn others_and_an_update_both_change_a_distribution() -> TestResult {
+    let Some((mirror, child)) = downloading("Update: u\n", &[Deb::new("small", "1")])? else {
+        return Ok(());
+    };
+    include(&mirror, "s", &Deb::new("ours", "1"))?;
+    let _ = mirror.env.wait(child).ok();
+    assert_eq!(
+        mirror.env.list("s"),
+        "s|main|amd64: big 1.0\ns|main|amd64: ours 1\ns|main|amd64: small 1\n"
+    );
+    mirror.env.assert_verified("s")?;
+    let requests = mirror.server.requests();
+    assert!(!requests.iter().any(|line| line.contains("/big_")), "{requests:?}");
     Ok(())
 }
 

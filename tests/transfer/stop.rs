@@ -89,6 +89,22 @@ fn what_is_left_of_another_file_is_fetched_once_more() -> TestResult {
 }
 
 #[test]
+fn what_is_left_of_another_index_is_fetched_once_more() -> TestResult {
+    for rest in ["Package: odd\n", &"?".repeat(5000)] {
+        let Some(mirror) = Mirror::new("Update: u\n")? else {
+            return Ok(());
+        };
+        mirror.publish(&[Deb::new("small", "1")])?;
+        let lists = mirror.env.base().join("lists");
+        std::fs::create_dir(&lists)?;
+        std::fs::write(lists.join(".u_s_main_amd64_Packages.part"), rest)?;
+        let _ = mirror.update().ok();
+        assert_eq!(mirror.env.list("s"), "s|main|amd64: small 1\n");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_hook_that_runs_is_ended() -> TestResult {
     let Some(mirror) = Mirror::new("Update: u\n")? else {
         return Ok(());

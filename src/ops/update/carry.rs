@@ -13,16 +13,15 @@ use super::super::override_files::OverrideFiles;
 use super::super::plan::{NewFile, Plan, PlanRow};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
-use super::super::{Error as OpsError, Result, export};
-use super::Error;
+use super::super::{Error as OpsError, Result, archiving, export, extras};
 use super::candidate::Candidate;
 use super::decide::Context;
 use super::download::{self, Files};
 use super::needs::Needs;
 use super::progress::{human_bytes, summary};
-use super::room;
 use super::run::{OpenJob, Run};
 use super::seen::Seen;
+use super::{Error, room};
 
 /// How often a distribution is decided about that others change meanwhile.
 const ROUNDS: usize = 5;
@@ -56,11 +55,11 @@ impl DecidedJob<'_> {
     }
 
     fn changes_nothing(&self) -> bool {
-        self.fates().all(|fate| fate.new.is_empty() && fate.gone.is_empty())
+        !self.fates().any(Fate::is_change)
     }
 
     /// Whether all that was decided about is as it was.
-    pub(super) fn is_current(&self, now: &Snapshot) -> bool {
+    pub fn is_current(&self, now: &Snapshot) -> bool {
         let mut indexes = self.targets.iter().map(|target| &target.index);
         indexes.all(|index| self.snapshot.head(index) == now.head(index))
     }
@@ -154,27 +153,27 @@ impl<'a> Run<'a> {
         let decided = self.decide_all(true)?;
         let needs = self.needs(&decided)?;
         let mut report = Report::default();
-        let coming = |candidate: &Candidate| self.coming(candidate, &needs);
         let healthy = decided
             .iter()
             .filter(|job| !self.has_failed(&job.distribution.codename));
         // reprepro tells of the last first
         for decided in healthy.rev().flat_map(|job| job.targets.iter().rev()) {
-            report.add(&decided.index, &decided.fates, coming);
+            report.add(&decided.index, &decided.fates, |candidate| {
+                self.coming(candidate, &needs)
+            });
         }
-        (report.files_to_fetch, report.bytes_to_fetch) = needs.total();
+        let ((files, bytes), (others, other_bytes)) = (needs.total(), self.extras_to_fetch()?);
+        report.files_to_fetch = files.saturating_add(others);
+        report.bytes_to_fetch = bytes.saturating_add(other_bytes);
         Ok(report)
     }
 
     fn coming(&self, candidate: &Candidate, needs: &Needs) -> Coming {
+        let origin = self.jobs.origin(candidate.offer);
         let missing = needs.missing_of(candidate).into_iter();
         Coming {
             version: candidate.version.to_string(),
-            rule: self
-                .jobs
-                .origin(candidate.offer)
-                .map(|origin| origin.rule)
-                .unwrap_or_default(),
+            rule: origin.map(|origin| origin.rule).unwrap_or_default(),
             files: candidate.parts.iter().map(|part| part.path.to_string()).collect(),
             files_needed: missing.map(ToString::to_string).collect(),
         }
@@ -186,15 +185,15 @@ impl<'a> Run<'a> {
         let mut files = Files::default();
         let needs = self.needs(&decided)?;
         if self.archive.settings.dry_run {
+            self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
         }
-        if let Err(error) = room::check(self.archive, &needs) {
-            let error = Arc::new(error);
-            for job in &decided {
-                self.fail(&job.distribution.codename, Arc::clone(&error));
-            }
+        let (_, others) = self.extras_to_fetch()?;
+        if let Some(error) = self.lack_of_room((&needs, others), &decided) {
+            self.fail_extras(&error);
             return Ok(Outcome::default());
         }
+        self.gather_extras(&mut files)?;
         self.fetch(needs, &decided, &mut files)?;
         let mut outcome = Outcome::default();
         for job in decided {
@@ -211,6 +210,7 @@ impl<'a> Run<'a> {
                 Err(error) => self.fail(&codename, error),
             }
         }
+        self.keep_other_extras()?;
         self.summarize(&files);
         files.keep_rest()?;
         self.stop_if_told()?;
@@ -219,7 +219,19 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
+    /// Fails these distributions if there is no room for the files and so many bytes of others.
+    fn lack_of_room(&mut self, (needs, others): (&Needs, u64), decided: &[DecidedJob<'_>]) -> Option<Arc<OpsError>> {
+        let error = Arc::new(room::check(self.archive, needs, others).err()?);
+        for job in decided {
+            self.fail(&job.distribution.codename, Arc::clone(&error));
+        }
+        Some(error)
+    }
+
     fn fetch(&mut self, needs: Needs, decided: &[DecidedJob<'_>], files: &mut Files) -> Result<()> {
+        if self.lack_of_room((&needs, 0), decided).is_some() {
+            return Ok(());
+        }
         let (count, bytes) = needs.total();
         if count > 0 {
             let bytes = human_bytes(bytes);
@@ -243,16 +255,17 @@ impl<'a> Run<'a> {
         mut job: DecidedJob<'a>,
         files: &mut Files,
     ) -> std::result::Result<Vec<PlanRow>, Arc<OpsError>> {
-        if job.changes_nothing() {
-            // what others did meanwhile is looked at in the next run, as this is what is noted
-            self.note_seen(&job, &job.snapshot)?;
-            return Ok(Vec::new());
-        }
         let codename = job.distribution.codename.clone();
         for _ in 0..ROUNDS {
+            if job.changes_nothing() {
+                // what others did meanwhile is looked at in the next run, as this is what is noted
+                self.note_seen(&job, &job.snapshot)?;
+                return Ok(Vec::new());
+            }
             let session = self.session()?;
             let store = session.open()?;
             if job.is_current(&session.before) && self.is_complete(&store, &job, files)? {
+                self.keep_extras(&session, job.open.job)?;
                 return Ok(self.commit((session, store), job, files)?);
             }
             drop((store, session));
@@ -290,7 +303,10 @@ impl<'a> Run<'a> {
     /// Publishes what an earlier command could not, and clears up. A command that is at work does that itself.
     pub(super) fn finish(&self) -> Result<()> {
         match Session::begin_within(self.archive, std::time::Duration::ZERO) {
-            Ok(session) => session.finish(),
+            Ok(session) => {
+                extras::forget_unwanted(&session)?;
+                session.finish()
+            }
             Err(OpsError::Store(store::Error::Locked { .. })) if export::is_all_published(self.archive)? => Ok(()),
             Err(OpsError::Store(store::Error::Locked { .. })) => self.session()?.finish(),
             Err(error) => Err(error),
@@ -320,8 +336,7 @@ impl<'a> Run<'a> {
     ) -> Result<Vec<PlanRow>> {
         let overrides = OverrideFiles::read(job.distribution)?;
         let mut plan = Plan::default();
-        let mut wanted = Vec::new();
-        let mut origins = Vec::new();
+        let (mut wanted, mut origins) = (Vec::new(), Vec::new());
         for Decided { index, fates, .. } in &mut job.targets {
             for fate in std::mem::take(fates) {
                 let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
@@ -332,9 +347,10 @@ impl<'a> Run<'a> {
                     let listed = candidate.listed(pool_files, &changed, &job.distribution.digests);
                     Some((listed, self.jobs.origin(candidate.offer)?))
                 });
-                let (changes, their): (Vec<_>, Vec<_>) = changes.into_iter().unzip();
-                plan.changes.extend(changes);
-                origins.extend(their);
+                for (change, origin) in changes {
+                    plan.changes.push(change);
+                    origins.push(origin);
+                }
             }
         }
         let mut new = Vec::new();
@@ -350,6 +366,8 @@ impl<'a> Run<'a> {
         let places: Vec<_> = new.iter().map(|new| new.file.clone()).collect();
         download::refuse_strangers(self.archive, &store, &places)?;
         plan.new_files = new;
+        let archived = archiving::pushed_out(&self.archive.conf, &session.before, &plan.changes)?;
+        plan.changes.extend(archived);
         let cause = Cause {
             command: self.archive.settings.command.clone(),
             ..Cause::default()

@@ -77,6 +77,16 @@ pub enum Error {
         /// The rule of the second.
         second: String,
     },
+    /// A file of an upstream that is no package cannot be used.
+    #[error("update rule `{rule}` fails: `{path}`: {problem}")]
+    Extra {
+        /// The rule.
+        rule: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// What is to be fetched does not fit.
     #[error(
         "not enough room in the file system of `{path}`: {needed} bytes are needed ({files} for files, {margin} to \
@@ -154,9 +164,11 @@ impl Error {
             Self::Failed { source, .. } => source.kind(),
             Self::SeveralFailed { kind, .. } => *kind,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
-            Self::Stanza { .. } | Self::Hook { .. } | Self::NoRoom { .. } | Self::Unsettled { .. } => {
-                ErrorKind::General
-            }
+            Self::Stanza { .. }
+            | Self::Extra { .. }
+            | Self::Hook { .. }
+            | Self::NoRoom { .. }
+            | Self::Unsettled { .. } => ErrorKind::General,
         }
     }
 
@@ -192,8 +204,8 @@ impl Error {
             )),
             Self::Unsettled { .. } => Some("run it again when the archive is quieter".into()),
             Self::NoRoom { .. } => Some(
-                "`predelete` takes out what would be replaced; --safetymargin and --dbsafetymargin say how much is to \
-                 stay free, --spacecheck none asks no question"
+                "`aptrepo predelete` takes out first what would be replaced; --safetymargin and --dbsafetymargin say how \
+                 much is to stay free, and --spacecheck none asks no question"
                     .into(),
             ),
             _ => None,

@@ -9,7 +9,6 @@ use crate::model::Restriction;
 
 use super::super::Result;
 use super::super::archive::Archive;
-use super::super::session::Session;
 use super::jobs::{self, Jobs};
 use super::seen::Seen;
 
@@ -20,9 +19,11 @@ const INDEXES: [&str; 3] = ["_Packages", "_uPackages", "_Sources"];
 /// Removes the copies that no rule uses; gives their names. With `--dry-run` it removes nothing.
 ///
 /// # Errors
-/// `lists/` cannot be read, or a file in it cannot be removed.
+/// An update is running, `lists/` cannot be read, or a file in it cannot be removed.
 pub fn clean_lists(archive: &Archive<'_>) -> Result<Vec<String>> {
-    let session = Session::begin(archive)?;
+    let settings = &archive.settings;
+    let patience = settings.options.lock_patience();
+    let _lock = archive.database()?.lock_updates(&settings.command_line, patience)?;
     let used = Used::of(archive);
     let lists = &archive.directories.list;
     let found = match fs::read_dir(lists) {
@@ -38,13 +39,12 @@ pub fn clean_lists(archive: &Archive<'_>) -> Result<Vec<String>> {
         if used.has(name) || !entry.file_type().at("read", &entry.path())?.is_file() {
             continue;
         }
-        if !archive.settings.dry_run {
+        if !settings.dry_run {
             fsio::remove_if_there(&entry.path())?;
             archive.reporter.status(&format!("Removed {}", entry.path().display()));
         }
         removed.push(name.to_owned());
     }
-    drop(session);
     removed.sort();
     Ok(removed)
 }

@@ -15,22 +15,28 @@ impl<'a> Run<'a> {
     pub fn predelete(&mut self) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         for job in self.decide_all(false)? {
+            self.stop_if_told()?;
             let codename = job.distribution.codename.clone();
-            match self.remove(job) {
-                Ok(rows) => outcome.rows.extend(rows),
+            match self.remove_what_goes(job) {
+                Ok(rows) => {
+                    outcome.rows.extend(rows);
+                    self.done.insert(codename);
+                }
                 Err(error) => self.fail(&codename, Arc::new(error)),
             }
         }
-        self.stop_if_told()?;
-        self.finish()?;
+        if !self.archive.settings.dry_run {
+            self.finish()?;
+        }
         Ok(outcome)
     }
 
-    fn remove(&self, job: DecidedJob<'a>) -> Result<Vec<PlanRow>> {
+    fn remove_what_goes(&self, job: DecidedJob<'a>) -> Result<Vec<PlanRow>> {
         let session = self.session()?;
         let job = if job.is_current(&session.before) {
             job
         } else {
+            // nobody changes it any more
             self.decide((job.distribution, job.open), false)?
         };
         let mut plan = Plan::default();
@@ -52,6 +58,6 @@ impl<'a> Run<'a> {
             ..Told::default()
         };
         let store = session.open()?;
-        Ok(session.carry_out_part(store, plan, &told)?.rows)
+        Ok(session.carry_out(store, plan, &told)?.rows)
     }
 }

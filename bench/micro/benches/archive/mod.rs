@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aptrepo::conf::{Conf, Directories, Distribution, IgnoreSet};
+use aptrepo::fsio;
 use aptrepo::model::{Digests, Entry, FileDigests, ListedPackage, PoolFile, Sha256, Version};
 use aptrepo::publish::{Check, Published, Request, publish};
 use aptrepo::store::{Database, Provenance};
@@ -70,9 +71,9 @@ impl Archive {
             _ => format!("DebIndices: {form}"),
         };
         let conf = directory.path().join("conf");
-        std::fs::create_dir_all(&conf).expect("a directory");
+        fsio::create_dir_all(&conf).expect("a directory");
         let text = format!("Codename: bench\nArchitectures: amd64\nComponents: main\n{indices}\n");
-        std::fs::write(conf.join("distributions"), text).expect("a file");
+        fsio::write_new(&conf.join("distributions"), text.as_bytes()).expect("a file");
         let conf = Conf::read(&Directories::below(directory.path()), &IgnoreSet::default()).expect("a configuration");
         let distribution = conf.distributions.into_iter().next().expect("a distribution");
         let mut archive = Self {
@@ -181,6 +182,7 @@ impl Archive {
             previous,
             signer: None,
             script_environment: &[],
+            extras: &[],
             file_lists: &lists,
             date: self.now,
             now: self.now,
