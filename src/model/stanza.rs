@@ -344,11 +344,14 @@ fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memmem::find(value, b"\n#").is_none() {
         return Cow::Borrowed(value);
     }
+    // what stands beside the field's name is no line of its own
     let lines: Vec<&[u8]> = value
         .split(|byte| *byte == b'\n')
-        .filter(|line| line.first() != Some(&b'#'))
+        .enumerate()
+        .filter(|(number, line)| *number == 0 || line.first() != Some(&b'#'))
+        .map(|(_, line)| line)
         .collect();
-    Cow::Owned(lines.join(&b'\n'))
+    Cow::Owned(trim_value(&lines.join(&b'\n')).to_vec())
 }
 
 impl fmt::Display for Stanza {
@@ -377,6 +380,12 @@ mod tests {
     fn a_list_that_starts_on_the_next_line_keeps_its_form() {
         let stanza = Stanza::parse(b"Files:\n abc 1 x\n def 2 y\n").unwrap();
         assert_eq!(stanza.to_index_text(), b"Files: \n abc 1 x\n def 2 y\n\n");
+    }
+
+    #[test]
+    fn a_comment_is_a_line_of_its_own() {
+        let stanza = Stanza::parse(b"A: #x\n#c\n y\n#c\nB: z\n \n#c\n").unwrap();
+        assert_eq!(stanza.to_index_text(), b"A: #x\n y\nB: z\n\n");
     }
 
     #[test]
