@@ -48,12 +48,7 @@ fn reader(form: ListForm, file: BufReader<File>) -> io::Result<Box<dyn Read>> {
 ///
 /// # Errors
 /// It is damaged, or more than `limit_bytes` come out.
-pub(super) fn unpack(
-    form: ListForm,
-    (packed, url): (&Path, &str),
-    plain: &Path,
-    limit_bytes: u64,
-) -> Result<FileDigests> {
+pub fn unpack(form: ListForm, (packed, url): (&Path, &str), plain: &Path, limit_bytes: u64) -> Result<FileDigests> {
     let file = BufReader::with_capacity(CHUNK_BYTES, File::open(packed).at("open", packed)?);
     let broken = |source: io::Error| Error::Unpack {
         url: url.to_owned(),

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 pub use contents::{FileLists, MissingFileList};
 pub use error::Error;
+pub use layout::place_of;
 pub use links::{link_suite, missing_link};
 pub use parts::Part;
 pub use record::{DerivedContents, LastUse, Published, PublishedFile, needs_publishing};
