@@ -128,6 +128,8 @@ pub enum Command {
     Dump,
     /// Read the state that `dump` wrote, from stdin, into an empty database
     Load,
+    /// Rebuild a damaged database from what is left of it, the published indexes, the pool and the last saved dump
+    Recover(Recover),
 
     /// Print the tracking data of distributions
     DumpTracks(Distributions),
@@ -150,6 +152,39 @@ pub enum Command {
     /// A command that there is none of, or none yet.
     #[command(external_subcommand)]
     Other(Vec<OsString>),
+}
+
+impl Command {
+    /// Whether it may change what the database holds.
+    pub fn is_writing(&self) -> bool {
+        matches!(
+            self,
+            Self::Include(_)
+                | Self::IncludeDeb(_)
+                | Self::IncludeUdeb(_)
+                | Self::IncludeDsc(_)
+                | Self::Update(_)
+                | Self::PreDelete(_)
+                | Self::Pull(_)
+                | Self::Copy(_)
+                | Self::CopySrc(_)
+                | Self::CopyMatched(_)
+                | Self::CopyFilter(_)
+                | Self::Remove(_)
+                | Self::RemoveSrc(_)
+                | Self::RemoveSrcs(_)
+                | Self::RemoveMatched(_)
+                | Self::RemoveFilter(_)
+                | Self::Export(_)
+                | Self::Check(_)
+                | Self::ClearVanished
+                | Self::Load
+                | Self::Retrack(_)
+                | Self::TidyTracks(_)
+                | Self::RemoveTrack(_)
+                | Self::RemoveAllTracks(_)
+        )
+    }
 }
 
 /// Arguments of `init`.
@@ -324,6 +359,14 @@ pub struct CheckPool {
     /// `fast` looks at sizes only
     #[arg(value_parser = ["fast"])]
     pub depth: Option<String>,
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Rebuild a database, too, in which nothing is found damaged
+    #[arg(long)]
+    pub anyway: bool,
 }
 
 /// Arguments of `removetrack`.

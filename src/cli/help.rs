@@ -50,6 +50,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "clearvanished",
             "dump",
             "load",
+            "recover",
         ],
     ),
     (
@@ -218,6 +219,7 @@ const RELEVANT: &[(&[&str], &[&str])] = &[
     (&["dumptracks", "dumpunreferenced", "dumpreferences"], &["json"]),
     (&["deleteunreferenced"], &["morguedir", "dry-run", "json"]),
     (&["check"], &["component", "architecture", "type"]),
+    (&["recover"], &["dry-run", "waitforlock", "json"]),
 ];
 
 /// Examples of commands, each without `aptrepo`.

@@ -5,7 +5,7 @@ use crate::conf::{Ignore, Options};
 use super::Error;
 
 /// Commands that always mean all of an archive, a distribution, or a source: `-A`, `-C` and `-T` cannot restrict them.
-const WHOLE: [&str; 20] = [
+const WHOLE: [&str; 21] = [
     "removesrc",
     "removesrcs",
     "export",
@@ -22,6 +22,7 @@ const WHOLE: [&str; 20] = [
     "cleanlists",
     "dump",
     "load",
+    "recover",
     "serve",
     "key",
     "check-conf",

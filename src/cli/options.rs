@@ -133,6 +133,11 @@ pub const GROUPS: &[(&str, &[Shown])] = &[
                 "Keep unreferenced pool files so long: 12h, 3d, 0 [default: 3d]",
             ),
             Shown::new(
+                "dump-interval",
+                "TIME",
+                "Save a dump of the state below db/ so often: 12h, 1d, 0 [default: 1d]",
+            ),
+            Shown::new(
                 "waitforlock",
                 "N",
                 "Wait N times 10 s for another command that changes the archive",

@@ -13,7 +13,7 @@ use crate::ops::query::Selection;
 use crate::ops::remove::Unwanted;
 use crate::ops::session::Outcome;
 use crate::ops::{
-    self, Archive, Reporter, check, copy, dump, export, garbage, include, remove, rerun, tracks, vanished,
+    self, Archive, Reporter, check, copy, dump, export, garbage, include, recover, remove, rerun, tracks, vanished,
 };
 
 use super::command::{self, Command, CommandLine};
@@ -102,7 +102,11 @@ fn run_configured(
         .warnings
         .iter()
         .for_each(|warning| terminal.warning(&warning.to_string()));
+    let saves_dump = command.is_writing() && !archive.settings.dry_run;
     let done = dispatch(&archive, command, global.json)?;
+    if saves_dump {
+        dump::save_if_due(&archive);
+    }
     let is_error = archive.settings.options.nothing_is_error == Some(true) && done == Done::Nothing;
     Ok(u8::from(is_error))
 }
@@ -340,6 +344,11 @@ fn look_after(archive: &Archive<'_>, command: Command, json: bool) -> Result<Don
         Command::DumpReferences => answer::rows(&query::references(archive)?, json)?,
         Command::Dump => dump::dump(archive, &mut answer::Pipe)?,
         Command::Load => dump::load(archive, &mut std::io::stdin().lock())?,
+        Command::Recover(arguments) => {
+            let report = recover::recover(archive, arguments.anyway)?;
+            answer::rows(&report.lines, json)?;
+            report.outcome()?;
+        }
         Command::ListCodenames => {
             let distributions = archive.conf.distributions.iter();
             let codenames: Vec<_> = distributions.map(|distribution| &distribution.codename).collect();

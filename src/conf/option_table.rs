@@ -1,4 +1,5 @@
-//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain` and `keep-going` are our own.
+//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain`, `dump-interval` and `keep-going`
+//! are our own.
 
 use super::ignore::Ignore;
 use super::nearest;
@@ -166,6 +167,7 @@ const KNOWN: &[(&str, Action)] = &[
     ),
     ("endhook", text!(endhook)),
     ("retain", Action::Argument(set_retain)),
+    ("dump-interval", Action::Argument(set_dump_interval)),
     (
         "keepunusednewfiles",
         idle_switch("a command that fails brings no file into the pool"),
@@ -267,9 +269,18 @@ fn set_ignored(options: &mut Options, list: &str, ignored: bool) -> Result<(), S
 }
 
 fn set_retain(options: &mut Options, argument: &str) -> Result<(), String> {
-    options.retain_secs =
-        Some(seconds(argument).ok_or("must be a number with a unit, as in `12h` or `3d` (s, m, h, d, w), or `0`")?);
+    options.retain_secs = Some(duration(argument)?);
     Ok(())
+}
+
+fn set_dump_interval(options: &mut Options, argument: &str) -> Result<(), String> {
+    options.dump_interval_secs = Some(duration(argument)?);
+    Ok(())
+}
+
+fn duration(argument: &str) -> Result<u64, String> {
+    let rule = "must be a number with a unit, as in `12h` or `3d` (s, m, h, d, w), or `0`";
+    seconds(argument).ok_or_else(|| rule.into())
 }
 
 /// A duration as `90s`, `5m`, `12h`, `3d` or `2w`, or a plain number of seconds, in seconds.

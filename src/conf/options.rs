@@ -127,8 +127,12 @@ pub struct Options {
     pub without_effect: Vec<(String, &'static str)>,
     /// `--retain`: how long pool files and old indexes are kept after the last reference to them is gone, in seconds.
     pub retain_secs: Option<u64>,
+    /// `--dump-interval`: how old the last saved dump may become before the next is written, in seconds; 0 writes none.
+    pub dump_interval_secs: Option<u64>,
 }
 
+/// How old the last saved dump may become where nothing else is said: a day.
+pub const DEFAULT_DUMP_INTERVAL_SECS: u64 = 24 * 60 * 60;
 /// How long files are kept after their last reference is gone, where nothing else is said: three days.
 pub const DEFAULT_RETAIN_SECS: u64 = 3 * 24 * 60 * 60;
 
@@ -249,6 +253,7 @@ impl Options {
             endhook: self.endhook.or(lower.endhook),
             without_effect: [self.without_effect, lower.without_effect].concat(),
             retain_secs: self.retain_secs.or(lower.retain_secs),
+            dump_interval_secs: self.dump_interval_secs.or(lower.dump_interval_secs),
         }
     }
 
@@ -291,6 +296,12 @@ impl Options {
     #[must_use]
     pub fn retain_secs(&self) -> u64 {
         self.retain_secs.unwrap_or(DEFAULT_RETAIN_SECS)
+    }
+
+    /// How old the last saved dump may become, in seconds; none if none is to be saved.
+    #[must_use]
+    pub fn dump_interval_secs(&self) -> Option<u64> {
+        Some(self.dump_interval_secs.unwrap_or(DEFAULT_DUMP_INTERVAL_SECS)).filter(|seconds| *seconds > 0)
     }
 }
 

@@ -107,8 +107,15 @@ pub fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// The file cannot be read, or is no regular one.
 pub fn digest_file(path: &Path) -> Result<FileDigests> {
+    digest_file_with(path, Hasher::default())
+}
+
+/// The size of a file, and those digests that `hasher` takes.
+///
+/// # Errors
+/// As [`digest_file`].
+pub fn digest_file_with(path: &Path, mut hasher: Hasher) -> Result<FileDigests> {
     let mut file = open_regular(path)?;
-    let mut hasher = Hasher::default();
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer).at("read", path)? {

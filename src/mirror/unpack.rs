@@ -57,12 +57,7 @@ pub fn open_unpacked(form: ListForm, path: &Path) -> Result<impl BufRead + use<>
 ///
 /// # Errors
 /// It is damaged, or more than `limit_bytes` come out.
-pub(super) fn unpack(
-    form: ListForm,
-    (packed, url): (&Path, &str),
-    plain: &Path,
-    limit_bytes: u64,
-) -> Result<FileDigests> {
+pub fn unpack(form: ListForm, (packed, url): (&Path, &str), plain: &Path, limit_bytes: u64) -> Result<FileDigests> {
     let mut target = File::options()
         .write(true)
         .create(true)

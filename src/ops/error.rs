@@ -168,6 +168,26 @@ pub enum Error {
         /// The kind of failure.
         kind: ErrorKind,
     },
+    /// A database is to be rebuilt that needs it not.
+    #[error("nothing is damaged in `{path}`", path = path.display())]
+    NotDamaged {
+        /// The database directory.
+        path: PathBuf,
+    },
+    /// There is nothing in the database, but what was published from one.
+    #[error("the database `{path}` is empty, though `{dists}` was published from one", path = path.display(), dists = dists.display())]
+    DatabaseLost {
+        /// The database directory.
+        path: PathBuf,
+        /// The published distribution.
+        dists: PathBuf,
+    },
+    /// A database was rebuilt without all that was in it; each loss was told.
+    #[error("{count} thing{} could not be had", if *count == 1 { "" } else { "s" })]
+    Lost {
+        /// How many.
+        count: usize,
+    },
     /// A stanza of an index cannot be read, so nothing can be said of its fields.
     #[error("cannot read the stanza of `{package}` in `{index}`")]
     Stanza {
@@ -291,7 +311,7 @@ impl Error {
             Self::OtherContent { .. } => ErrorKind::Mismatch,
             Self::Package { source, .. } | Self::Value(source) => source.kind(),
             Self::Format { source, .. } => source.kind(),
-            Self::MissingPart { .. } => ErrorKind::FileMissing,
+            Self::MissingPart { .. } | Self::Lost { .. } => ErrorKind::FileMissing,
             Self::ListFormat { .. } | Self::InvalidOrigin { .. } => ErrorKind::Usage,
             Self::NoTrack { .. } | Self::MissingListed { .. } => ErrorKind::Unknown,
             Self::Name(_)
@@ -306,6 +326,8 @@ impl Error {
             | Self::StillTracking { .. }
             | Self::Stanza { .. }
             | Self::Vanished { .. }
+            | Self::NotDamaged { .. }
+            | Self::DatabaseLost { .. }
             | Self::AlreadyThere { .. } => ErrorKind::General,
         }
     }
@@ -348,6 +370,12 @@ impl Error {
                     .into(),
             ),
             Self::AlreadyThere { .. } => Some("an archive is there already; `-b` names another base directory".into()),
+            Self::DatabaseLost { .. } => Some(
+                "`aptrepo recover` rebuilds a database that was lost; to begin anew, move the published directory away"
+                    .into(),
+            ),
+            Self::NotDamaged { .. } => Some("`--anyway` rebuilds it all the same".into()),
+            Self::Lost { .. } => Some("all else is as it was; the lines above name what is missing".into()),
             Self::MissingListed { .. } => Some("upload it too; nothing came in".into()),
             Self::Vanished { .. } => {
                 Some("put them back into conf/distributions, or remove their packages with --delete".into())

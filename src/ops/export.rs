@@ -69,6 +69,7 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
         unreadable: BTreeSet::new(),
         is_grace_begun_anew: false,
     };
+    super::lost::refuse(archive, &publisher.snapshot)?;
     let is_for_all_looked_at = matches!(
         archive.settings.options.export,
         Some(ExportMode::LookedAt | ExportMode::Force)

@@ -20,7 +20,7 @@ use super::archive::Archive;
 use super::notify::{AcceptedChanges, Brought, Cause, Event, LogWriter, Origin, Patience};
 use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
 use super::tracking::{self, SourceState};
-use super::{Error, Result, export, garbage};
+use super::{Error, Result, export, garbage, lost};
 
 /// The right to change the archive, for one command.
 #[derive(Debug)]
@@ -156,6 +156,7 @@ impl<'a> Session<'a> {
         if self.archive.settings.dry_run {
             return Ok((outcome, None));
         }
+        lost::refuse(self.archive, &snapshot)?;
         self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
         let unfinished = match self.commit(&store, &plan) {
             Err(error @ Error::Store(store::Error::AfterCommit { .. })) => Some(error),

@@ -49,6 +49,21 @@ pub(super) fn path(text: &str) -> Result<ArchivePath, Error> {
     ArchivePath::new(text).map_err(|source| Error::Path { source })
 }
 
+/// How the files of an index are called, and the directory that they are in, below the distribution's.
+#[must_use]
+pub fn place_of<'a>(distribution: &'a Distribution, index: &IndexId) -> (&'a IndexFiles, String) {
+    let component = &index.component;
+    let word = index.kind.architecture_word();
+    match index.kind {
+        IndexKind::Deb(_) => (&distribution.deb_indices, format!("{component}/binary-{word}")),
+        IndexKind::Udeb(_) => (
+            &distribution.udeb_indices,
+            format!("{component}/debian-installer/binary-{word}"),
+        ),
+        IndexKind::Source => (&distribution.dsc_indices, format!("{component}/source")),
+    }
+}
+
 /// The files of a distribution.
 pub(super) fn lay_out(distribution: &Distribution) -> Result<Layout, Error> {
     let mut layout = Layout {
@@ -69,16 +84,7 @@ pub(super) fn lay_out(distribution: &Distribution) -> Result<Layout, Error> {
 
 impl Layout {
     fn push_index(&mut self, distribution: &Distribution, index: IndexId) -> Result<(), Error> {
-        let component = &index.component;
-        let word = index.kind.architecture_word();
-        let (names, directory) = match index.kind {
-            IndexKind::Deb(_) => (&distribution.deb_indices, format!("{component}/binary-{word}")),
-            IndexKind::Udeb(_) => (
-                &distribution.udeb_indices,
-                format!("{component}/debian-installer/binary-{word}"),
-            ),
-            IndexKind::Source => (&distribution.dsc_indices, format!("{component}/source")),
-        };
+        let (names, directory) = place_of(distribution, &index);
         let IndexFiles {
             file_name,
             release_name,

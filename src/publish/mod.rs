@@ -28,6 +28,7 @@ use std::time::Duration;
 pub use contents::{FileLists, MissingFileList};
 pub use error::Error;
 pub use extras::{ExtraFile, ExtraToPublish, Extras, MadeExtra, identity_of};
+pub use layout::place_of;
 pub use links::{link_suite, missing_link};
 pub use parts::Part;
 pub use record::{DerivedContents, LastUse, Published, PublishedFile, needs_publishing};

@@ -40,7 +40,7 @@ use super::error::{Error, Result};
 use super::journal::Provenance;
 use super::open::Store;
 use super::snapshot::Snapshot;
-use super::txn::{Commit, WriteTxn};
+use super::txn::Commit;
 
 const FORMAT: &str = "1";
 const FILES_FIELD: &str = "Dump-Files:";
@@ -136,29 +136,50 @@ impl Store {
         if !self.is_empty() {
             return Err(Error::NotEmpty);
         }
-        let mut reader = DumpReader { reader, line: 0 };
-        let first = reader.stanza()?.unwrap_or_default();
-        if first.text != format!("Dump-Format: {FORMAT}\n\n").as_bytes() {
-            return Err(first.error(0, format!("must start with `Dump-Format: {FORMAT}` and an empty line")));
-        }
         let mut txn = self.begin();
-        let mut count: u64 = 0;
-        while let Some(stanza) = reader.stanza()? {
-            if let Some(end) = stanza.text.strip_prefix(b"Dump-Stanzas: ") {
-                let is_all = String::from_utf8_lossy(end).trim_end() == count.to_string();
-                if !is_all || reader.stanza()?.is_some() {
-                    return Err(stanza.error(0, format!("{count} stanzas are before this line, or some after it")));
-                }
-                return txn.commit(provenance);
-            }
-            stanza.load(&mut txn)?;
-            count += 1;
-        }
-        Err(Error::Dump {
-            line: reader.line,
-            problem: "it is cut off: no `Dump-Stanzas` at its end".into(),
-        })
+        read_dump(reader, |dumped| match dumped {
+            Dumped::Package(index, package) => txn.put(&index, package),
+            Dumped::Track(codename, track) => txn.put_track(&codename, track),
+        })?;
+        txn.commit(provenance)
     }
+}
+
+/// What a stanza of a dump holds.
+#[derive(Debug, Clone)]
+pub enum Dumped {
+    /// A package of an index.
+    Package(IndexId, ListedPackage),
+    /// A tracked source of a distribution.
+    Track(Codename, Track),
+}
+
+/// Calls `each` for all that a dump holds.
+///
+/// # Errors
+/// The dump is malformed or cut off: then what was read of it must not be used.
+pub fn read_dump(reader: &mut impl BufRead, mut each: impl FnMut(Dumped)) -> Result<()> {
+    let mut reader = DumpReader { reader, line: 0 };
+    let first = reader.stanza()?.unwrap_or_default();
+    if first.text != format!("Dump-Format: {FORMAT}\n\n").as_bytes() {
+        return Err(first.error(0, format!("must start with `Dump-Format: {FORMAT}` and an empty line")));
+    }
+    let mut count: u64 = 0;
+    while let Some(stanza) = reader.stanza()? {
+        if let Some(end) = stanza.text.strip_prefix(b"Dump-Stanzas: ") {
+            let is_all = String::from_utf8_lossy(end).trim_end() == count.to_string();
+            if !is_all || reader.stanza()?.is_some() {
+                return Err(stanza.error(0, format!("{count} stanzas are before this line, or some after it")));
+            }
+            return Ok(());
+        }
+        each(stanza.read()?);
+        count += 1;
+    }
+    Err(Error::Dump {
+        line: reader.line,
+        problem: "it is cut off: no `Dump-Stanzas` at its end".into(),
+    })
 }
 
 struct DumpReader<'a, R> {
@@ -208,16 +229,15 @@ impl DumpStanza {
         }
     }
 
-    fn load(self, txn: &mut WriteTxn<'_>) -> Result<()> {
+    fn read(&self) -> Result<Dumped> {
         let mut fields = Fields {
             rest: &self.text,
             line: 0,
         };
-        self.read(&mut fields, txn)
-            .map_err(|problem| self.error(fields.line.saturating_sub(1), problem))
+        Self::parse(&mut fields).map_err(|problem| self.error(fields.line.saturating_sub(1), problem))
     }
 
-    fn read(&self, fields: &mut Fields<'_>, txn: &mut WriteTxn<'_>) -> Result<(), String> {
+    fn parse(fields: &mut Fields<'_>) -> Result<Dumped, String> {
         let codename: Codename = fields.value("Dump-Codename")?;
         if let Some(track) = fields.field("Dump-Track") {
             let (source, version) = pair(track?)?;
@@ -233,8 +253,7 @@ impl DumpStanza {
                 return Err("an empty line must follow the files".into());
             }
             let track = Track { source, version, files };
-            txn.put_track(&codename, track);
-            return Ok(());
+            return Ok(Dumped::Track(codename, track));
         }
         let component = fields.value("Dump-Component")?;
         let package_type = fields.value("Dump-Type")?;
@@ -260,8 +279,7 @@ impl DumpStanza {
             component,
             kind,
         };
-        txn.put(&index, ListedPackage { entry, text });
-        Ok(())
+        Ok(Dumped::Package(index, ListedPackage { entry, text }))
     }
 }
 

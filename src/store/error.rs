@@ -168,11 +168,13 @@ impl Error {
             Self::Version { .. } => {
                 "write a dump with the program that made it, and load that into a fresh database directory"
             }
-            Self::Reprepro { .. } | Self::NoDatabase { .. } => {
-                "name a fresh directory with `dbdir` in conf/options or with `--dbdir`"
+            Self::Reprepro { .. } => "name a fresh directory with `dbdir` in conf/options or with `--dbdir`",
+            Self::NoDatabase { .. } => {
+                "name a fresh directory with `dbdir` in conf/options or with `--dbdir`; if it was a database of this \
+                 archive, `aptrepo recover` rebuilds it"
             }
             Self::Damaged { .. } | Self::Journal { .. } => {
-                "restore the database directory from a backup, or load the last dump into a fresh one"
+                "`aptrepo recover` rebuilds the database; `aptrepo --dry-run recover` says beforehand what it would find"
             }
             Self::Tables { .. } | Self::TablesUnusable { .. } => {
                 "run it again: the next command that writes makes damaged tables anew from the journal"

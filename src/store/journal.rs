@@ -68,7 +68,7 @@ pub(super) struct Position {
     /// The number of that line, 0 for the start of the journal.
     pub(super) sequence: u64,
     start: u64,
-    end: u64,
+    pub(super) end: u64,
     digest: Sha256,
 }
 
@@ -205,12 +205,33 @@ impl Journal {
     /// The state at the end, and whether a torn line is after it.
     pub(super) fn state(&self) -> Result<(State, bool)> {
         let mut state = self.checkpoint().unwrap_or_else(State::origin);
+        let copied = state.position.sequence;
         let mut end = self.follow(&mut state)?;
         if end == End::DoesNotFit {
             state = State::origin();
             end = self.follow(&mut state)?;
+            self.must_reach(&state, copied)?;
         }
         Ok((state, matches!(end, End::Torn(_))))
+    }
+
+    /// Refuses a journal that ends before a change which is known to have happened: its end is lost.
+    pub(super) fn must_reach(&self, state: &State, sequence: u64) -> Result<()> {
+        let last = state.position.sequence;
+        if sequence <= last {
+            return Ok(());
+        }
+        Err(self.damaged(
+            last + 1,
+            format!("it ends after change {last}, though change {sequence} has happened"),
+        ))
+    }
+
+    /// The state after the whole lines that follow each other from the first on, and what is wrong with the next one.
+    pub(super) fn whole_lines(&self) -> (State, Option<Error>) {
+        let mut state = State::origin();
+        let end = self.follow(&mut state);
+        (state, end.err())
     }
 
     /// The state as it was after that change.
@@ -225,7 +246,7 @@ impl Journal {
         Ok((state.position.sequence == sequence).then_some(state))
     }
 
-    fn follow(&self, state: &mut State) -> Result<End> {
+    pub(super) fn follow(&self, state: &mut State) -> Result<End> {
         let from = state.position;
         self.read(&from, |position, line| self.step(state, position, &line))
     }
@@ -330,7 +351,7 @@ impl Journal {
     }
 
     /// The copied state; none if there is none, or it is not whole.
-    fn checkpoint(&self) -> Option<State> {
+    pub(super) fn checkpoint(&self) -> Option<State> {
         let bytes = fsio::read_if_there(&self.checkpoint_path(), 4 * MAX_LINE_BYTES).ok()??;
         let line_end = memchr::memchr(b'\n', &bytes)?;
         let (digest, json) = bytes.split_at(line_end + 1);

@@ -6,6 +6,7 @@
 
 pub mod blocks;
 mod dump;
+mod dumps;
 pub mod edit;
 mod error;
 mod extras;
@@ -15,6 +16,7 @@ mod journal;
 mod keys;
 pub mod objects;
 mod open;
+mod rebuild;
 mod records;
 mod snapshot;
 mod tables;
@@ -31,11 +33,14 @@ use crate::fsio::{self, AtPath};
 use crate::model::{ArchivePath, Codename, Sha256};
 
 pub use blocks::{BlockId, RootId};
+pub use dump::{Dumped, read_dump};
+pub use dumps::{SavedDump, saved_dumps};
 pub use error::{Error, Result};
 pub use garbage::Collected;
 pub use journal::{HeadChange, Line, Provenance};
 pub use keys::HeadId;
 pub use open::{PoolRecord, Reference, Store};
+pub use rebuild::{Rebuilt, Remains};
 pub use snapshot::Snapshot;
 pub use txn::{Commit, WriteTxn};
 
@@ -220,6 +225,11 @@ fn check_format(directory: &Path) -> Result<()> {
     let found = String::from_utf8_lossy(&version);
     match found.trim_end() {
         FORMAT => Ok(()),
+        // a later format will be another number
+        found if !found.parse().is_ok_and(|format: u32| format > 0) => Err(Error::Damaged {
+            path: directory.join("version"),
+            problem: "it holds no number of a format".into(),
+        }),
         found => Err(Error::Version {
             path: path(),
             found: found.chars().take(40).flat_map(char::escape_default).collect(),
@@ -349,6 +359,7 @@ impl WriteGuard {
             return Ok(tables);
         }
         if let Some(reached) = reached {
+            journal.must_reach(state, reached.sequence)?;
             let mut lines = Vec::new();
             let end = journal.read(&reached, |_, line| {
                 lines.push(line);

@@ -211,7 +211,7 @@ impl Objects {
     /// They are not there, or damaged.
     pub fn blob(&self, name: &Sha256) -> Result<Vec<u8>> {
         let path = self.path(name);
-        let mut file = File::open(&path).at("open", &path)?;
+        let mut file = open_object(&path)?;
         let mut length = [0; 8];
         read_exact(&mut file, &mut length, &path)?;
         let bytes = decompress(file, u64::from_le_bytes(length), &path)?;
@@ -337,8 +337,16 @@ impl BlockStore for Objects {
     }
 }
 
+/// Opens the file of an object that something names: so it must be there.
+fn open_object(path: &Path) -> Result<File> {
+    match File::open(path).at("open", path) {
+        Err(error) if error.is_not_found() => Err(damaged(path, "it is missing")),
+        other => Ok(other?),
+    }
+}
+
 fn open_header(path: &Path, id: &BlockId) -> Result<(File, Header)> {
-    let mut file = File::open(path).at("open", path)?;
+    let mut file = open_object(path)?;
     let mut bytes = [0; HEADER_BYTES];
     read_exact(&mut file, &mut bytes, path)?;
     let header = Header::decode(&bytes).ok_or_else(|| damaged(path, "it is no block"))?;

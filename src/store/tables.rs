@@ -293,6 +293,19 @@ impl Tables {
         Ok(found)
     }
 
+    /// The items of a head that are here whole, by key. Those with long values are not.
+    pub(super) fn items_of(&self, head: &HeadId) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let mut items = BTreeMap::new();
+        for row in &self.sources {
+            let (key, value) = row.map_err(self.cannot("read"))?;
+            let (of, item_key) = keys::split_source_row(&key)?;
+            if of == *head && !value.is_empty() {
+                items.insert(item_key.to_vec(), value.to_vec());
+            }
+        }
+        Ok(items)
+    }
+
     /// What refers to a pool file.
     pub(super) fn references(
         &self,

@@ -210,6 +210,53 @@ impl Candidate {
     }
 }
 
+/// A package as a published index of ours tells of it.
+#[derive(Debug)]
+pub(in super::super) struct OwnPackage {
+    pub name: PackageName,
+    pub version: Version,
+    pub source: SourceName,
+    pub source_version: Version,
+    /// Where its files are, with what is promised of them; the .dsc first for a source.
+    pub files: Vec<(ArchivePath, Promise)>,
+}
+
+/// Reads a stanza of a published index of ours, of this component.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub(in super::super) fn read_own(
+    text: &[u8],
+    component: &Component,
+    package_type: PackageType,
+) -> std::result::Result<OwnPackage, String> {
+    let offered = Offered::read(text, package_type)?;
+    let Candidate {
+        name,
+        version,
+        source,
+        source_version,
+        parts,
+        ..
+    } = Candidate::new(offered, component, package_type, 0)?;
+    let file = |part: Part| {
+        Ok((
+            ArchivePath::new(&part.from).map_err(|error| error.to_string())?,
+            part.promise,
+        ))
+    };
+    Ok(OwnPackage {
+        name,
+        version,
+        source,
+        source_version,
+        files: parts
+            .into_iter()
+            .map(file)
+            .collect::<std::result::Result<_, String>>()?,
+    })
+}
+
 /// A path in an upstream's archive; some start with `./`.
 fn upstream_path(text: &str) -> std::result::Result<String, String> {
     let path = text.trim_start_matches("./");

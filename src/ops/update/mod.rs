@@ -32,6 +32,7 @@ use super::archive::Archive;
 use super::select::{self, Report};
 use super::session::Outcome;
 
+pub(super) use candidate::{OwnPackage, read_own};
 pub use error::Error;
 pub use lists::clean_lists;
 pub use progress::human_bytes;
