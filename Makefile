@@ -7,9 +7,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # by name as Debian 12 and newer have them
 BUILD_PACKAGES = gcc libc6-dev make pkg-config nettle-dev libclang-dev
 TEST_PACKAGES = apt apt-utils curl dpkg-dev gpg gpg-agent gpgv openssl reprepro sqv strace
-# it would start a server of its own on a developer's machine
+# not on a developer's machine: a server would start by itself, the other is for one test
 ifdef CI
-TEST_PACKAGES += nginx
+TEST_PACKAGES += debmirror nginx
 endif
 BENCH_PACKAGES = apt aptly gpg gpg-agent nginx python3 reprepro
 RUST = 1.90
