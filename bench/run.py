@@ -6,8 +6,9 @@ The state is in a scratch directory that is removed at the end. Results go to
 bench/results/: the table, the plot, and every single measurement as a line of JSON.
 """
 import argparse
-import http.client
+import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -45,18 +46,18 @@ def measure(commands, environment, log):
 
 
 class Bench:
-    def __init__(self, options, scratch):
+    """The tools, what they are measured on, and one method for each workload. `stack` ends what is begun here."""
+
+    def __init__(self, options, scratch, stack):
         self.size, self.runs, self.most, self.scratch = options.packages, options.runs, options.plot, scratch
-        self.key = Key(tempfile.mkdtemp(prefix="bench", dir="/tmp"))
+        self.server = serving.Nginx(scratch)
+        stack.callback(self.server.close)
+        # a short path: GnuPG's sockets are in it
+        self.key = Key(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench", dir="/tmp", ignore_cleanup_errors=True)))
+        stack.callback(self.key.close)
         self.tools = [Reprepro("aptrepo", os.path.abspath(options.aptrepo), self.key), Reprepro("reprepro", "reprepro", self.key),
                       Aptly("aptly", self.key)]
-        self.server = serving.Nginx(scratch)
         self.rows, self.log = [], os.path.join(scratch, "log")
-
-    def close(self):
-        self.server.close()
-        self.key.close()
-        shutil.rmtree(os.path.dirname(self.key.home))
 
     # what is measured on
 
@@ -85,8 +86,16 @@ class Bench:
             url = self.upstream(size)
             shutil.rmtree(base, ignore_errors=True)
             measure(tool.first(base, url), self.key.environment, self.log)
-            open(f"{base}.done", "w").close()
+            self.finish(tool, base, size)
         return base
+
+    def finish(self, tool, base, size):
+        """Notes that a mirror is whole, if it is: who does not publish everything must not win."""
+        with open(f"{tool.public(base)}/dists/bench/main/binary-amd64/Packages", "rb") as file:
+            published = sum(line.startswith(b"Package: ") for line in file)
+        if published != size:
+            raise SystemExit(f"{tool.name} has published {published} of {size} packages")
+        open(f"{base}.done", "w").close()
 
     def copy(self, tool, size):
         """A copy of that mirror to work on; the pool's files, which no tool changes, are linked."""
@@ -137,12 +146,13 @@ class Bench:
             base = self.mirror_of(tool, self.size)
             if not os.path.exists(base):
                 os.rename(self.work_of(tool), base)
-                open(f"{base}.done", "w").close()
+                self.finish(tool, base, self.size)
 
     def w2(self):
         bases = {tool.name: self.copy(tool, self.size) for tool in self.tools}
         self.upstream(self.size)
-        self.compare("W2", "nightly update, nothing new", self.size, lambda tool, run: tool.nightly(bases[tool.name], f"{run}-again"))
+        self.compare("W2", "nightly update, nothing new", self.size,
+                     lambda tool, run: tool.nightly(bases[tool.name], f"{run}-again"))
 
     def w3(self):
         def prepare(tool, _):
@@ -215,7 +225,8 @@ class Bench:
             while time.monotonic() < end:
                 measure(tool.include(base, self.upload(published)), self.key.environment, self.log)
                 published += 1
-            row = {"workload": "W9", "what": "readers while it publishes", "size": size, "tool": tool.name, "published": published, **readers.stop()}
+            row = {"workload": "W9", "what": "readers while it publishes", "size": size, "tool": tool.name,
+                   "published": published, **readers.stop()}
             self.rows.append(row)
             say(f"W9 {row}")
 
@@ -254,8 +265,9 @@ class Readers:
             os.makedirs(f"{root}/{name}")
         packages.write(f"{root}/status", "")
         packages.write(f"{root}/etc/sources.list", f"deb [signed-by={self.key}] {self.url} bench main\n")
-        packages.write(f"{root}/apt.conf", f'Dir "{root}"; Dir::State "{root}/state"; Dir::State::status "{root}/status"; Dir::Cache "{root}/cache"; '
-                       f'Dir::Etc "{root}/etc"; Dir::Etc::Parts "/dev/null"; Dir::Etc::SourceParts "/dev/null"; Dir::Etc::TrustedParts "{root}/etc/trusted.d"; '
+        packages.write(f"{root}/apt.conf", f'Dir "{root}"; Dir::State "{root}/state"; Dir::State::status "{root}/status"; '
+                       f'Dir::Cache "{root}/cache"; Dir::Etc "{root}/etc"; Dir::Etc::Parts "/dev/null"; '
+                       f'Dir::Etc::SourceParts "/dev/null"; Dir::Etc::TrustedParts "{root}/etc/trusted.d"; '
                        f'Dir::Log "{root}/log"; APT::Architecture "amd64"; APT::Architectures {{ "amd64"; }}; Acquire::Languages "none"; '
                        'APT::Sandbox::User ""; Acquire::Retries "0"; APT::Update::Error-Mode "any"; Acquire::http::Proxy "DIRECT";\n')
         environment = dict(os.environ, LC_ALL="C", APT_CONFIG=f"{root}/apt.conf")
@@ -299,14 +311,11 @@ def main():
         parser.error(f"no such workload: {' '.join(sorted(unknown))}")
     if min(options.packages, options.plot) < PLOT_SIZES[0] or options.runs < 1:
         parser.error(f"at least {PLOT_SIZES[0]} packages and one run")
-    scratch = tempfile.mkdtemp(prefix="aptrepo-bench-", dir=options.scratch)
-    bench = Bench(options, scratch)
-    try:
+    temporary = tempfile.TemporaryDirectory(prefix="aptrepo-bench-", dir=options.scratch, ignore_cleanup_errors=True)
+    with temporary as scratch, contextlib.ExitStack() as stack:
+        bench = Bench(options, scratch, stack)
         for workload in options.workloads or workloads:
             getattr(bench, workload)()
-    finally:
-        bench.close()
-        shutil.rmtree(scratch, ignore_errors=True)
     versions = [subprocess.run(command, capture_output=True, text=True, check=False) for command in
                 ([options.aptrepo, "--version"], ["reprepro", "--version"], ["aptly", "version"])]
     found = [re.search(r"\d+[.][^\s+]+", done.stdout + done.stderr) for done in versions]

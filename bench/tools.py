@@ -17,12 +17,14 @@ class Key:
         listed = self.gpg("--with-colons", "--list-secret-keys").decode().splitlines()
         self.fingerprint = next(line.split(":")[9] for line in listed if line.startswith("fpr:"))
         self.public, self.secret, self.ring = (os.path.join(directory, name) for name in ("key.asc", "secret.asc", "key.gpg"))
-        for path, arguments in ((self.public, ["--armor", "--export"]), (self.secret, ["--armor", "--export-secret-keys"]), (self.ring, ["--export"])):
+        exports = {self.public: ["--armor", "--export"], self.secret: ["--armor", "--export-secret-keys"], self.ring: ["--export"]}
+        for path, arguments in exports.items():
             with open(path, "wb") as file:
                 file.write(self.gpg(*arguments))
 
     def gpg(self, *arguments, text=None):
-        return subprocess.run(["gpg", "--batch", "--quiet", *arguments], env=self.environment, input=text, check=True, stdout=subprocess.PIPE).stdout
+        command = ["gpg", "--batch", "--quiet", *arguments]
+        return subprocess.run(command, env=self.environment, input=text, check=True, stdout=subprocess.PIPE).stdout
 
     def sign(self, text, *how):
         return self.gpg(*how, text=text.encode())
@@ -53,7 +55,8 @@ class Reprepro:
                            f"DscIndices: Sources Release .gz\nSignWith: {self.key.fingerprint}\n{'Update: up' if url else ''}\n\n")
         if url:
             with open(f"{base}/conf/updates", "w") as file:
-                file.write(f"Name: up\nMethod: {url}\nSuite: stable\nComponents: main\nArchitectures: amd64\nVerifyRelease: {self.key.fingerprint[-16:]}\n")
+                file.write(f"Name: up\nMethod: {url}\nSuite: stable\nComponents: main\nArchitectures: amd64\n"
+                           f"VerifyRelease: {self.key.fingerprint[-16:]}\n")
         if self.name == "aptrepo" and not os.path.exists(f"{base}/conf/options"):
             # a key store of its own, and replaced files go at once, as with the others
             with open(f"{base}/conf/options", "w") as file:
@@ -148,7 +151,8 @@ class Aptly:
         return self.command(base, "publish", "update", *self.signed(), name)
 
     def include(self, base, changes):
-        return [self.command(base, "repo", "include", "-accept-unsigned", "-no-remove-files", "-repo=bench", changes), self.publish(base, "bench")]
+        return [self.command(base, "repo", "include", "-accept-unsigned", "-no-remove-files", "-repo=bench", changes),
+                self.publish(base, "bench")]
 
     def add_second(self, base, _url):
         self.take_uploads(base)
