@@ -177,6 +177,15 @@ fn exit_codes_tell_what_was_wrong() -> TestResult {
     let _ = env.run(["copy", "local", "local", "absent"]).exits(0);
     let _ = env.run(["--nothingiserror", "list", "local", "absent"]).exits(1);
     let _ = env.run(["--nothingiserror", "ls", "absent"]).exits(1);
+    for formula in [
+        "Package (== hello",
+        "! Essential",
+        "$Architecture (== amd46)",
+        "$Component (== mian)",
+    ] {
+        let _ = env.run(["listfilter", "local", formula]).exits(255).refused();
+        let _ = env.run(["removefilter", "local", formula]).exits(255).refused();
+    }
     // The same file name with other content, and again when that is gone.
     let _ = includedeb(&env, "local", &[Deb::new("hello", "1").file("more", b"")])?.exits(254);
     let _ = env.run(["remove", "local", "absent", "hello"]).exits(0);

@@ -276,8 +276,8 @@ fn a_rule_takes_over_what_it_does_not_say() {
     let conf = TestConf::new().unwrap();
     conf.put("distributions", &format!("{SMALLEST}Update: c - b\n"))
         .unwrap();
-    let rules = "Name: a\nMethod: https://h/d/\nSuite: */updates\nVerifyRelease: blindtrust\nFilterList: hold x\n\n\
-                 Name: c\nFrom: b\nSuite: *\n\nName: b\nFrom: a\nComponents: >main none\nArchitectures: source i386>amd64\n";
+    let rules = "Name: a\nMethod: https://h/d/\nSuite: */updates\nVerifyRelease: blindtrust\nFilterList: hold x\n\
+                 Translations: de\nAppStream: yes\n\nName: c\nFrom: b\nSuite: *\nTranslations: all\n\nName: b\nFrom: a\nComponents: >main none\nArchitectures: source i386>amd64\n";
     conf.put("updates", rules).unwrap();
     let conf = conf.read().unwrap();
     let codename = &conf.distributions[0].codename;
@@ -290,6 +290,9 @@ fn a_rule_takes_over_what_it_does_not_say() {
     assert_eq!(c.verify_release, Some(VerifyRelease::BlindTrust));
     assert_eq!(c.filters.list, a.filters.list);
     assert_eq!(b.components.as_ref().map(Vec::len), Some(1));
+    assert!(b.extras.translations.has("de") && !b.extras.translations.has("fr") && c.extras.translations.has("fr"));
+    // a rule that picks packages does not offer the others' commands
+    assert!(c.extras.app_stream && !c.extras.command_not_found && !c.extras.installer_images);
     assert!(a.components.is_none() && c.architectures.as_ref().unwrap().has_sources);
 }
 

@@ -25,8 +25,8 @@ const PACKAGES: usize = 2_000;
 const CHURN: usize = 400;
 /// How many random kills a plain run has, beside those at chosen moments.
 const KILLS: usize = 2;
-/// How many files the program fetches at a time: as many may have been on their way when it was killed.
-const IN_FLIGHT: usize = 8;
+/// How many small files the program fetches at a time: as many may have been on their way when it was killed.
+const IN_FLIGHT: usize = 32;
 /// Days in 2026, before any clock that runs these tests.
 const NIGHTS: [i64; 2] = [1_790_000_000, 1_790_086_400];
 const CODENAMES: [&str; 2] = ["s", "half"];

@@ -80,6 +80,7 @@ Method: $url
 Suite: *
 Components: main
 UDebComponents:
+Translations: en
 VerifyRelease: $keyring
 FilterFormula: ${formula# | }
 CONF

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use support::index::unpacked;
-use support::nights::{Mirrors, World};
+use support::nights::World;
+use support::rules::Mirrors;
 use support::state::{self, State};
 use support::upstream::{BadServer, Upstream};
 use support::{Deb, Dice, Output, TestEnv, TestResult, Tool, have_tools};
@@ -59,23 +60,11 @@ impl Pair {
             found.push(format!("== {args:?}\nreprepro: {theirs}\naptrepo:  {ours}"));
             return;
         }
-        let [theirs, ours] = [theirs, ours].map(|output| announced(&output.stdout));
-        if theirs != ours {
-            let lines = state::line_differences(&theirs, &ours);
+        if theirs.stdout != ours.stdout {
+            let lines = state::line_differences(&theirs.stdout, &ours.stdout);
             found.push(format!("== {args:?}\n{lines}"));
         }
     }
-}
-
-/// What `checkupdate` or `dumpupdate` says, without which of several offers was the best for what is kept or deleted:
-/// that is in [`DELIBERATE`].
-fn announced(text: &str) -> String {
-    let lines = text.lines().map(|line| {
-        let best = line.split_once(" (best new: ").or_else(|| line.rsplit_once(" '"));
-        let tells_best = line.ends_with("')") || (line.starts_with("keep '") && line.ends_with('\''));
-        best.filter(|_| tells_best).map_or(line, |(before, _)| before)
-    });
-    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// What there is to see of an archive after a night.
@@ -228,34 +217,16 @@ fn other_nights_bring_what_reprepro_brings() -> TestResult {
 struct Deliberate {
     what: &'static str,
     why: &'static str,
-    /// `Update:` of the distribution `s`.
-    update: &'static str,
-    /// Asks for what differs, after a first night with these rules: `old` offers hello 1.0, `new` offers hello 1.1.
+    /// Asks for what differs, after a first night in which the rule `new` offers hello 1.1.
     ask: fn(&TestEnv) -> TestResult<String>,
     theirs: &'static str,
     ours: &'static str,
 }
 
-const DELIBERATE: [Deliberate; 3] = [
-    Deliberate {
-        what: "the best version that was offered is the best",
-        why: "reprepro tells the last that it took, though what it keeps is newer and was offered, too",
-        update: "- old new",
-        ask: |env| {
-            let said = env.run(["--noskipold", "dumpupdate"]).ok().stdout;
-            Ok(said
-                .lines()
-                .filter(|line| line.starts_with('k'))
-                .map(|line| format!("{line}\n"))
-                .collect())
-        },
-        theirs: "keep 'hello' '1.1' '1.0'\n",
-        ours: "keep 'hello' '1.1' '1.1'\n",
-    },
+const DELIBERATE: [Deliberate; 2] = [
     Deliberate {
         what: "an edited rule or filter list is noticed",
         why: "with reprepro each edit needs `--noskipold` once, and nothing says so",
-        update: "- new",
         ask: |env| {
             let rules = std::fs::read_to_string(env.base().join("conf/updates"))?;
             env.conf(
@@ -271,7 +242,6 @@ const DELIBERATE: [Deliberate; 3] = [
     Deliberate {
         what: "a night that would take away more than a fifth of an index is refused",
         why: "an upstream that lost its packages is more often broken than empty; reprepro asks for `--onlysmalldeletes`",
-        update: "- new",
         ask: |env| {
             let upstream = Upstream::new(&env.root().join("new"), DATE);
             for count in [12, 1] {
@@ -286,9 +256,7 @@ const DELIBERATE: [Deliberate; 3] = [
     },
 ];
 
-fn distributions(update: &str) -> String {
-    format!("Codename: s\nArchitectures: amd64 i386\nComponents: main\nUpdate: {update}\n")
-}
+const DISTRIBUTIONS: &str = "Codename: s\nArchitectures: amd64 i386\nComponents: main\nUpdate: - new\n";
 
 #[test]
 fn what_differs_on_purpose_differs_as_the_table_says() -> TestResult {
@@ -297,14 +265,11 @@ fn what_differs_on_purpose_differs_as_the_table_says() -> TestResult {
     };
     for row in DELIBERATE {
         for tool in [reprepro.clone(), Tool::under_test()] {
-            let env = TestEnv::in_memory(tool, &distributions(row.update))?;
-            let mut rules = String::new();
-            for (rule, version) in [("old", "1.0"), ("new", "1.1")] {
-                let upstream = Upstream::new(&env.root().join(rule), DATE);
-                upstream.publish(&[Deb::new("hello", version)], None)?;
-                let place = upstream.root().display();
-                rules += &format!("Name: {rule}\nMethod: file:{place}\nSuite: s\nVerifyRelease: blindtrust\n\n");
-            }
+            let env = TestEnv::in_memory(tool, DISTRIBUTIONS)?;
+            let upstream = Upstream::new(&env.root().join("new"), DATE);
+            upstream.publish(&[Deb::new("hello", "1.1")], None)?;
+            let place = upstream.root().display();
+            let rules = format!("Name: new\nMethod: file:{place}\nSuite: s\nVerifyRelease: blindtrust\n\n");
             env.conf("updates", &rules)?;
             let _ = env.run(["update"]).ok();
             let expected = if env.tool().is_reprepro { row.theirs } else { row.ours };

@@ -4,6 +4,7 @@
 pub mod directories;
 pub mod distribution;
 mod distributions;
+pub mod extras;
 pub mod fault;
 mod fields;
 pub mod filter;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::extras::Extras;
 use super::fault::{Place, Warning};
 use super::filter::Filters;
 use super::key::KeyId;
@@ -127,6 +128,8 @@ pub struct UpdateRule {
     pub omit_extra_source_only: bool,
     /// `ListHook` or `ListShellHook`.
     pub list_hook: Option<ListHook>,
+    /// What is taken beside packages; nothing with `Flat`.
+    pub extras: Extras,
 }
 
 impl UpdateRule {

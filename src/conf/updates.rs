@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::distributions::digest_kind;
+use super::extras::StatedExtras;
 use super::fault::{Error, Place, Sink, Word};
 use super::fields::{Fields, without_duplicates};
 use super::filter::Filters;
@@ -16,7 +17,9 @@ use crate::fsio;
 use crate::model::{Component, DigestKind};
 
 const FIELDS: &[&str] = &[
+    "AppStream",
     "Architectures",
+    "CommandNotFound",
     "Components",
     "Config",
     "DownloadListsAs",
@@ -29,6 +32,7 @@ const FIELDS: &[&str] = &[
     "GetInRelease",
     "IgnoreHashes",
     "IgnoreRelease",
+    "InstallerImages",
     "ListHook",
     "ListShellHook",
     "Method",
@@ -36,6 +40,7 @@ const FIELDS: &[&str] = &[
     "OmitExtraSourceOnly",
     "Suite",
     "Tolerate",
+    "Translations",
     "UDebComponents",
     "VerifyRelease",
 ];
@@ -66,6 +71,7 @@ struct Stated {
     filters: Filters,
     omit_extra_source_only: Option<bool>,
     list_hook: Option<ListHook>,
+    extras: StatedExtras,
 }
 
 /// Reads the rules of `path`.
@@ -113,6 +119,7 @@ fn read_stanza(fields: &mut Fields<'_, '_>) -> Option<Stated> {
         filters: Filters::read(fields),
         omit_extra_source_only: fields.flag("OmitExtraSourceOnly"),
         list_hook: list_hook(fields),
+        extras: StatedExtras::read(fields),
         place: fields.place()?.clone(),
         name: name?,
     };
@@ -349,11 +356,13 @@ impl Stated {
             filters: self.filters.over(parent.filters),
             omit_extra_source_only: self.omit_extra_source_only.or(parent.omit_extra_source_only),
             list_hook: self.list_hook.or(parent.list_hook),
+            extras: self.extras.over(parent.extras),
         }
     }
 
     /// The rule with the defaults for what nobody says; `None` without an address.
     fn finish(self) -> Option<UpdateRule> {
+        let extras = self.extras.finish(self.filters != Filters::default());
         Some(UpdateRule {
             place: self.place,
             name: self.name,
@@ -375,6 +384,7 @@ impl Stated {
             filters: self.filters,
             omit_extra_source_only: self.omit_extra_source_only.unwrap_or(true),
             list_hook: self.list_hook,
+            extras,
         })
     }
 }

@@ -5,6 +5,7 @@
 mod accept;
 mod client;
 mod error;
+mod extra;
 mod http;
 mod index;
 mod interrupt;
@@ -20,13 +21,14 @@ mod upstream;
 
 pub use accept::{Accepted, Tolerated, Trust};
 pub use error::Error;
+pub use extra::{ChosenExtra, ExtraKind, ExtraPlace, extra_extension, fetch_extras, offered_extras};
 pub use index::{ChosenIndex, IndexPlace, WantedIndex, fetch_indexes};
 pub use interrupt::Interrupt;
 pub use progress::Progress;
 pub use release::UpstreamRelease;
 pub use settings::TransferSettings;
 pub use transfer::{Arrival, Known, Transfer, Wanted};
-pub use unpack::unpack;
+pub use unpack::open_unpacked;
 pub use upstream::{Upstream, fetch_releases};
 
 /// The result of a step with an upstream.

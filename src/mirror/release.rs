@@ -84,6 +84,11 @@ impl UpstreamRelease {
     pub fn promise(&self, path: &str) -> Option<&Promise> {
         self.files.get(path)
     }
+
+    /// The paths of all files that it promises, in no order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
 }
 
 fn shown(text: &str) -> String {

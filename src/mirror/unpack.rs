@@ -1,7 +1,7 @@
 //! Unpacking downloaded indexes, with a limit on what comes out.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use super::{Error, Result};
@@ -44,23 +44,52 @@ fn reader(form: ListForm, file: BufReader<File>) -> io::Result<Box<dyn Read>> {
     })
 }
 
+/// A file of an upstream, unpacked as it is read.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_unpacked(form: ListForm, path: &Path) -> Result<impl BufRead + use<>> {
+    let file = BufReader::with_capacity(CHUNK_BYTES, File::open(path).at("open", path)?);
+    Ok(BufReader::new(reader(form, file).at("unpack", path)?))
+}
+
 /// Unpacks `packed`, which came from `url`, to the new file `plain`, and gives the digests of what came out.
 ///
 /// # Errors
 /// It is damaged, or more than `limit_bytes` come out.
-pub fn unpack(form: ListForm, (packed, url): (&Path, &str), plain: &Path, limit_bytes: u64) -> Result<FileDigests> {
-    let file = BufReader::with_capacity(CHUNK_BYTES, File::open(packed).at("open", packed)?);
-    let broken = |source: io::Error| Error::Unpack {
-        url: url.to_owned(),
-        problem: source.to_string(),
-    };
-    let mut source = reader(form, file).map_err(broken)?;
+pub(super) fn unpack(
+    form: ListForm,
+    (packed, url): (&Path, &str),
+    plain: &Path,
+    limit_bytes: u64,
+) -> Result<FileDigests> {
     let mut target = File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .open(plain)
         .at("write", plain)?;
+    unpack_into(form, (packed, url), limit_bytes, |bytes| {
+        Ok(target.write_all(bytes).at("write", plain)?)
+    })
+}
+
+/// Unpacks `packed`, which came from `url`, and gives each piece to `each`; at the end the digests of what came out.
+///
+/// # Errors
+/// It is damaged, more than `limit_bytes` come out, or `each` fails.
+pub(super) fn unpack_into(
+    form: ListForm,
+    (packed, url): (&Path, &str),
+    limit_bytes: u64,
+    mut each: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<FileDigests> {
+    let file = BufReader::with_capacity(CHUNK_BYTES, File::open(packed).at("open", packed)?);
+    let broken = |source: io::Error| Error::Unpack {
+        url: url.to_owned(),
+        problem: source.to_string(),
+    };
+    let mut source = reader(form, file).map_err(broken)?;
     let mut hasher = Hasher::of_kinds(&DigestKind::ALL);
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut length = 0_u64;
@@ -78,7 +107,7 @@ pub fn unpack(form: ListForm, (packed, url): (&Path, &str), plain: &Path, limit_
         }
         let bytes = buffer.get(..count).unwrap_or_default();
         hasher.update(bytes);
-        target.write_all(bytes).at("write", plain)?;
+        each(bytes)?;
     }
 }
 

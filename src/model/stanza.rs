@@ -3,6 +3,7 @@
 //!
 //! Values are bytes: old packages carry Latin-1, and an index must come out as it went in.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Text that is no stanza.
@@ -163,10 +164,37 @@ fn trim_value(value: &[u8]) -> &[u8] {
 }
 
 /// An owned stanza. Field names are compared without regard to case, and kept as they were spelt.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// There can be hundreds of thousands of them at once, so all names and values share one allocation.
+#[derive(Clone, Default)]
 pub struct Stanza {
-    fields: Vec<(Box<str>, Vec<u8>)>,
+    text: Vec<u8>,
+    fields: Vec<Span>,
 }
+
+/// Where a field's name and value are in the text of its stanza.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+impl fmt::Debug for Stanza {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self
+            .iter()
+            .map(|(name, value)| (name, value.escape_ascii().to_string()));
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+impl PartialEq for Stanza {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Stanza {}
 
 impl Stanza {
     /// Reads one stanza.
@@ -196,7 +224,10 @@ impl Stanza {
                 format!("a stanza of {} bytes; the limit is {MAX_STANZA_BYTES}", first.len()),
             ));
         }
-        let mut stanza = Self::default();
+        let mut stanza = Self {
+            text: Vec::with_capacity(first.len()),
+            fields: Vec::new(),
+        };
         for field in fields(first) {
             let field = field.map_err(|error| at(error.line, error.problem))?;
             if stanza.get_bytes(field.name).is_some() {
@@ -206,11 +237,13 @@ impl Stanza {
                 let problem = format!("field `{}` has the control character 0x{byte:02x}", field.name);
                 return Err(at(field.line, problem));
             }
-            stanza.fields.push((field.name.into(), without_comments(field.value)));
+            stanza.push(field.name, &without_comments(field.value));
         }
         if stanza.fields.is_empty() {
             return Err(at(1, "no field where a stanza is expected".into()));
         }
+        stanza.text.shrink_to_fit();
+        stanza.fields.shrink_to_fit();
         Ok(stanza)
     }
 
@@ -223,49 +256,69 @@ impl Stanza {
     /// The value of a field as bytes.
     #[must_use]
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_slice())
+        let field = self.fields.get(self.position(name)?)?;
+        Some(self.part(field.value))
     }
 
     /// All fields in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (&**name, value.as_slice()))
+        self.fields.iter().map(|field| {
+            // a name is ASCII
+            let name = std::str::from_utf8(self.part(field.name)).unwrap_or_default();
+            (name, self.part(field.value))
+        })
     }
 
     /// Adds a field at the end, or gives the field that is there already this value, in its place.
-    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        let value = value.into();
-        match self
-            .fields
-            .iter_mut()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-        {
-            Some((_, old)) => *old = value,
-            None => self.fields.push((name.into(), value)),
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        match self.position(name) {
+            Some(at) => {
+                let value = self.append(value.as_ref());
+                if let Some(field) = self.fields.get_mut(at) {
+                    field.value = value;
+                }
+            }
+            None => self.push(name, value.as_ref()),
         }
     }
 
     /// Takes a field out and gives its value back.
     pub fn remove(&mut self, name: &str) -> Option<Vec<u8>> {
-        let at = self
-            .fields
+        let field = self.fields.remove(self.position(name)?);
+        Some(self.part(field.value).to_vec())
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        let name = name.as_bytes();
+        self.fields
             .iter()
-            .position(|(field, _)| field.eq_ignore_ascii_case(name))?;
-        Some(self.fields.remove(at).1)
+            .position(|field| self.part(field.name).eq_ignore_ascii_case(name))
+    }
+
+    fn part(&self, (start, length): (u32, u32)) -> &[u8] {
+        let start = start as usize;
+        self.text.get(start..start + length as usize).unwrap_or_default()
+    }
+
+    fn push(&mut self, name: &str, value: &[u8]) {
+        let (name, value) = (self.append(name.as_bytes()), self.append(value));
+        self.fields.push(Span { name, value });
+    }
+
+    /// What is read has at most [`MAX_STANZA_BYTES`], and what is set is of our own making: 32 bits are enough by far.
+    fn append(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(u32::MAX - start);
+        self.text
+            .extend_from_slice(bytes.get(..length as usize).unwrap_or_default());
+        (start, length)
     }
 
     /// The stanza as index text: a line per field, an empty line at the end.
     #[must_use]
     pub fn to_index_text(&self) -> Vec<u8> {
-        let mut text = Vec::with_capacity(
-            self.fields
-                .iter()
-                .map(|(name, value)| name.len() + value.len() + 3)
-                .sum(),
-        );
-        for (name, value) in &self.fields {
+        let mut text = Vec::with_capacity(self.text.len() + 3 * self.fields.len() + 1);
+        for (name, value) in self.iter() {
             text.extend_from_slice(name.as_bytes());
             text.extend_from_slice(b": ");
             text.extend_from_slice(value);
@@ -287,15 +340,15 @@ fn control_character(value: &[u8]) -> Option<u8> {
     value.iter().zip(after).find(is_bad).map(|(byte, _)| *byte)
 }
 
-fn without_comments(value: &[u8]) -> Vec<u8> {
-    if !value.windows(2).any(|pair| pair == b"\n#") {
-        return value.to_vec();
+fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memmem::find(value, b"\n#").is_none() {
+        return Cow::Borrowed(value);
     }
     let lines: Vec<&[u8]> = value
         .split(|byte| *byte == b'\n')
         .filter(|line| line.first() != Some(&b'#'))
         .collect();
-    lines.join(&b'\n')
+    Cow::Owned(lines.join(&b'\n'))
 }
 
 impl fmt::Display for Stanza {

@@ -14,6 +14,7 @@ use crate::publish::{self, Check, MissingFileList, Published, needs_publishing};
 use crate::store::{self, Snapshot};
 
 use super::archive::Archive;
+use super::extras::{self, Publishable};
 use super::session::{Session, script_directories};
 use super::{Error, Result, garbage};
 
@@ -83,10 +84,12 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
                 "the record of what is published of `{codename}` is damaged; publishing it makes it anew"
             ));
         }
-        let is_owed = |snapshot| is_damaged || needs_publishing(snapshot, distribution, previous, dists);
+        let extras = extras::publishable(archive, distribution)?;
+        let is_owed =
+            |snapshot, extras| is_damaged || needs_publishing(snapshot, distribution, extras, previous, dists);
         let is_wanted = match wish {
             Wish::Owed { looked_at } => {
-                is_owed(&publisher.snapshot)
+                is_owed(&publisher.snapshot, extras.identity())
                     || looked_at.contains(&distribution.codename) && (previous.is_none() || is_for_all_looked_at)
             }
             Wish::Named(named) => named.iter().any(|named| named.codename == distribution.codename),
@@ -97,10 +100,17 @@ fn publish_some(session: &Session<'_>, wish: &Wish<'_>) -> Result<()> {
         archive
             .reporter
             .status(&format!("Publishing {}...", distribution.codename));
-        if is_owed(&session.before) {
+        for path in &extras.lost {
+            archive.reporter.warning(&format!(
+                "`{}` is published without `{path}`, whose content is lost below db/extras; `update` gets it again",
+                distribution.codename
+            ));
+        }
+        // only what names pool files counts here
+        if is_owed(&session.before, previous.and_then(|previous| previous.extras)) {
             publisher.begin_grace_anew()?;
         }
-        if let Err(error) = publisher.publish(distribution, previous, wish) {
+        if let Err(error) = publisher.publish(distribution, previous, (wish, &extras)) {
             match &first_error {
                 None => first_error = Some(error),
                 Some(_) => archive.reporter.warning(&super::with_causes(&error)),
@@ -146,7 +156,8 @@ pub fn is_all_published(archive: &Archive<'_>) -> Result<bool> {
     for distribution in exported(archive) {
         let Recorded { published, is_damaged } = recorded(archive, distribution)?;
         let is_seen = published.is_some() || dists.join(distribution.codename.as_str()).join("Release").exists();
-        if is_seen && (is_damaged || needs_publishing(&snapshot, distribution, published.as_ref(), dists)) {
+        let extras = extras::publishable(archive, distribution)?.identity();
+        if is_seen && (is_damaged || needs_publishing(&snapshot, distribution, extras, published.as_ref(), dists)) {
             return Ok(false);
         }
     }
@@ -174,7 +185,12 @@ impl Publisher<'_> {
         Ok(())
     }
 
-    fn publish(&mut self, distribution: &Distribution, previous: Option<&Published>, wish: &Wish<'_>) -> Result<()> {
+    fn publish(
+        &mut self,
+        distribution: &Distribution,
+        previous: Option<&Published>,
+        wish: (&Wish<'_>, &Publishable),
+    ) -> Result<()> {
         let error = |source| Error::Publish {
             codename: distribution.codename.clone(),
             source,
@@ -209,7 +225,7 @@ impl Publisher<'_> {
         &mut self,
         distribution: &Distribution,
         previous: Option<&Published>,
-        wish: &Wish<'_>,
+        (wish, extras): (&Wish<'_>, &Publishable),
     ) -> Result<publish::Outcome> {
         let archive = self.session.archive;
         let settings = &archive.settings;
@@ -247,6 +263,7 @@ impl Publisher<'_> {
             previous,
             signer: keys.and_then(|keys| self.signers.get(&keys)),
             script_environment: &environment,
+            extras: &extras.files,
             file_lists: &file_lists,
             date: date_of_publication(now, previous.map(|previous| previous.published_at)),
             now,

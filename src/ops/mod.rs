@@ -8,6 +8,7 @@ pub mod copy;
 pub mod dump;
 pub mod error;
 pub mod export;
+mod extras;
 pub mod garbage;
 pub mod include;
 pub mod init;

@@ -126,6 +126,8 @@ impl Text {
 
     fn finish(mut self) -> Vec<u8> {
         self.0.push(b'\n');
+        // it is kept until all is done, with those of all other packages
+        self.0.shrink_to_fit();
         self.0
     }
 }

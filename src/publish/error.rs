@@ -37,6 +37,14 @@ pub enum Error {
         /// The file.
         path: ArchivePath,
     },
+    /// A file of an upstream is not what it was.
+    #[error("`{place}`, to be published as `{path}`, is damaged", place = place.display())]
+    ExtraDamaged {
+        /// Its path below the distribution.
+        path: ArchivePath,
+        /// The file.
+        place: PathBuf,
+    },
     /// `ExportOptions: noexport`.
     #[error("`{codename}` is not to be published: its ExportOptions say noexport")]
     NotExported {
@@ -110,6 +118,7 @@ impl Error {
             Self::Sign { source, .. } => source.kind(),
             Self::NoSigner { .. } | Self::Script { .. } => ErrorKind::Signing,
             Self::FileListsMissing { .. } => ErrorKind::FileMissing,
+            Self::ExtraDamaged { .. } => ErrorKind::Mismatch,
             Self::Path { .. }
             | Self::SamePath { .. }
             | Self::NotExported { .. }
@@ -125,6 +134,7 @@ impl Error {
         match self {
             Self::Store { source } => source.hint(),
             Self::Sign { source, .. } => source.hint(),
+            Self::ExtraDamaged { .. } => Some("remove it: the next `update` gets it anew".into()),
             Self::NotADirectory { .. } => {
                 Some("move the file or link away; to keep the trees elsewhere, set outdir or distdir".into())
             }

@@ -7,6 +7,7 @@
 mod compress;
 mod contents;
 mod error;
+mod extras;
 mod indexes;
 mod layout;
 mod links;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 pub use contents::{FileLists, MissingFileList};
 pub use error::Error;
+pub use extras::{ExtraFile, ExtraToPublish, Extras, MadeExtra, identity_of};
 pub use layout::place_of;
 pub use links::{link_suite, missing_link};
 pub use parts::Part;
@@ -67,6 +69,8 @@ pub struct Request<'a> {
     pub signer: Option<&'a Signer>,
     /// What a signing script finds in its environment, on top of this process's own.
     pub script_environment: &'a [(OsString, OsString)],
+    /// The files of upstreams that are published as they are.
+    pub extras: &'a [ExtraToPublish],
     /// The paths in each .deb; only asked for where Contents are published.
     pub file_lists: &'a FileLists<'a>,
     /// The `Date` of the new Release, in Unix seconds; later than that of the state before.
@@ -134,18 +138,22 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
         previous: request.previous,
         digests: &distribution.digests,
     };
-    let made = writer.write_all(&layout, |file| match &file.source {
+    let mut made = writer.write_all(&layout, |file| match &file.source {
         Source::Packages(index) => request.snapshot.head(index),
         Source::Contents(_) => contents.get(&file.path).and_then(|contents| contents.root),
         Source::Text(_) => None,
     })?;
+    let [listed, unlisted] = extras::place_all(&tree, request.previous, request.extras)?;
+    made.extend(listed);
     let release = release(request, &made).render();
     let mut published = Published::new(request.previous, request.date, &release);
     published.valid_until = valid_until(request);
     published.heads = heads_of(distribution, request.snapshot);
+    published.extras = identity_of(request.extras);
     published.contents = contents;
     published.files = made.into_iter().collect();
     keep_by_hash(request, &tree, &mut published)?;
+    published.files.extend(unlisted);
     write_release(request, &tree, &mut published, release.as_bytes())?;
     for (name, target) in &layout.links {
         tree.link(name, target)?;
@@ -366,6 +374,8 @@ fn carry_over(request: &Request<'_>, tree: &Tree, published: &Published) -> Resu
         // reprepro's links to Contents files are in no list, and neither is what it left half written
         let links_to_ours = || tree.live_link(&path).and_then(|target| ArchivePath::new(&target).ok());
         let is_ours = ours.contains(&path)
+            // a plain form that is just listed is not what somebody put there
+            || published.files.contains_key(&path)
             || is_by_hash_of(&path, &directories)
             || links_to_ours().is_some_and(|target| ours.contains(&target))
             || path

@@ -32,8 +32,11 @@ pub struct Published {
     pub release: Sha256,
     /// The heads that were published. An index that had none was published empty.
     pub heads: BTreeMap<IndexId, RootId>,
-    /// All files that Release lists, Release itself and its signatures, by their path below the distribution.
+    /// All files that Release lists, those that only belong to one of them, Release itself and its signatures, by their path below the distribution.
     pub files: BTreeMap<ArchivePath, PublishedFile>,
+    /// What tells the files of upstreams among them from others; None if there are none.
+    #[serde(default)]
+    pub extras: Option<Sha256>,
     /// Symbolic links below the distribution.
     pub links: BTreeSet<ArchivePath>,
     /// The Contents indexes by the path of their plain form.
@@ -84,6 +87,7 @@ impl Published {
             release: Sha256::of(release.as_bytes()),
             heads: BTreeMap::new(),
             files: BTreeMap::new(),
+            extras: None,
             links: BTreeSet::new(),
             contents: BTreeMap::new(),
             by_hash: BTreeMap::new(),
@@ -169,19 +173,24 @@ pub(super) fn heads_of(distribution: &Distribution, snapshot: &Snapshot) -> BTre
         .collect()
 }
 
-/// Whether the archive's state differs from what clients see of this distribution below `dists`. One that never had a
-/// package is not owed until it is asked for.
+/// Whether the archive's state, with the files of upstreams that `extras` tells, differs from what clients see of this
+/// distribution below `dists`. One that never had anything is not owed until it is asked for.
 #[must_use]
 pub fn needs_publishing(
     snapshot: &Snapshot,
     distribution: &Distribution,
+    extras: Option<Sha256>,
     published: Option<&Published>,
     dists: &Path,
 ) -> bool {
     let heads = heads_of(distribution, snapshot);
     match published {
         _ if !distribution.export => false,
-        None => !heads.is_empty(),
-        Some(published) => published.heads != heads || !published.is_live(&dists.join(distribution.codename.as_str())),
+        None => !heads.is_empty() || extras.is_some(),
+        Some(published) => {
+            published.heads != heads
+                || published.extras != extras
+                || !published.is_live(&dists.join(distribution.codename.as_str()))
+        }
     }
 }

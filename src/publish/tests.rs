@@ -137,6 +137,7 @@ impl Archive {
             previous,
             signer: self.signer.as_ref(),
             script_environment: &[],
+            extras: &[],
             file_lists: &|deb| Ok(self.lists.borrow().get(deb).cloned()),
             date: self.now,
             now: self.now,
@@ -678,6 +679,7 @@ fn a_distribution_is_owed_when_its_heads_differ() {
         needs_publishing(
             &archive.database().snapshot().unwrap(),
             &archive.distribution,
+            None,
             published,
             &archive.dists(),
         )
@@ -699,7 +701,13 @@ fn a_distribution_is_owed_when_the_record_is_not_of_what_is_live() {
     let mut archive = small();
     let owed = |archive: &Archive, published: &Published| {
         let snapshot = archive.database().snapshot().unwrap();
-        needs_publishing(&snapshot, &archive.distribution, Some(published), &archive.dists())
+        needs_publishing(
+            &snapshot,
+            &archive.distribution,
+            None,
+            Some(published),
+            &archive.dists(),
+        )
     };
     let first = archive.publish().published;
     assert!(!owed(&archive, &first));

@@ -91,6 +91,11 @@ impl Tree {
         Ok(())
     }
 
+    /// How much of what is there is believed.
+    pub(super) fn check(&self) -> Check {
+        self.check
+    }
+
     /// The directory of the new tree.
     pub(super) fn directory(&self) -> &Path {
         &self.new

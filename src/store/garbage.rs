@@ -10,6 +10,7 @@ use crate::model::{PoolFile, Sha256};
 
 use super::blocks::RootId;
 use super::error::{Error, Result};
+use super::extras;
 use super::file_lists::FileLists;
 use super::journal::Position;
 use super::open::{PoolRecord, Store};
@@ -17,6 +18,8 @@ use super::records;
 
 /// Younger files stay: they may be of work that is not committed yet.
 const SAFETY_SECONDS: i64 = 15 * 60;
+/// The same for what an update brings in long before it is recorded.
+const EXTRAS_SAFETY_SECONDS: i64 = 86_400;
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Collected {
     pub object_bytes: u64,
     /// File lists of .debs that are gone.
     pub file_lists: u64,
+    /// Other files of upstreams that no distribution has any more.
+    pub extras: u64,
 }
 
 impl Store {
@@ -50,6 +55,13 @@ impl Store {
         let rows = self.tables().pool_rows()?;
         let debs = rows.into_iter().map(|(_, content)| content.digests.sha256).collect();
         collected.file_lists = FileLists::at(self.directory()).sweep(old, &debs)?;
+        match extras::kept(self.directory()) {
+            Err(Error::Damaged { .. } | Error::Codec { .. }) => {}
+            kept => {
+                let old = now.saturating_sub(EXTRAS_SAFETY_SECONDS);
+                sweep(&extras::files(self.directory()), old, &kept?, |_| collected.extras += 1)?;
+            }
+        }
         Ok(collected)
     }
 

@@ -9,6 +9,7 @@ mod dump;
 mod dumps;
 pub mod edit;
 mod error;
+mod extras;
 mod file_lists;
 mod garbage;
 mod journal;
@@ -237,10 +238,11 @@ fn check_format(directory: &Path) -> Result<()> {
     }
 }
 
-/// Our own locks, the version on its way, and the lock file that reprepro leaves when it was killed.
+/// Our own locks, the version on its way, what an update has brought in without a lock, and the lock file that reprepro leaves when it was killed.
 fn is_there_before_version(name: &OsStr) -> bool {
     name == "lock"
         || name == UPDATE_LOCK
+        || name == extras::TOP
         || name == "lockfile"
         || name.as_encoded_bytes().starts_with(fsio::TEMPORARY_PREFIX.as_bytes())
 }
@@ -278,6 +280,7 @@ impl WriteGuard {
             self.database.objects.directory().to_owned(),
             self.database.file_lists.directory().to_owned(),
             records::published_directory(directory),
+            extras::records(directory),
         ];
         Ok(places
             .iter()

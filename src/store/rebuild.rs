@@ -206,15 +206,9 @@ impl Remains {
                 .at("create", &to)?;
             io::copy(&mut file.take(self.kept.position.end), &mut target).at("copy", from.path())?;
         }
-        for name in ["dumps", "filelists"] {
-            let target = work.join(name);
-            fsio::create_dir_all(&target)?;
-            for file in files_in(&self.directory.join(name))? {
-                // a file list that is damaged is noticed, and read from its .deb again
-                if file.path().is_file() {
-                    fsio::link_or_copy(&file.path(), &target.join(file.file_name()))?;
-                }
-            }
+        // what is damaged of these is noticed when it is read, and had from elsewhere
+        for name in ["dumps", "filelists", "extras"] {
+            link_tree(&self.directory.join(name), &work.join(name))?;
         }
         Ok(Rebuilt {
             remains: self,
@@ -372,6 +366,24 @@ fn read_item(head: &HeadId, item: ItemRef<'_>) -> Result<Dumped, CodecError> {
         }
         HeadId::Tracks(codename) => Dumped::Track(codename.clone(), keys::decode_track(item.key, item.meta)?),
     })
+}
+
+/// Gives all files below a directory, which may be missing, a second name below another.
+fn link_tree(from: &Path, to: &Path) -> Result<()> {
+    let files = files_in(from)?;
+    if !files.is_empty() {
+        fsio::create_dir_all(to)?;
+    }
+    for file in files {
+        let kind = file.file_type().at("read", &file.path())?;
+        let (from, to) = (file.path(), to.join(file.file_name()));
+        if kind.is_dir() {
+            link_tree(&from, &to)?;
+        } else if kind.is_file() {
+            fsio::link_or_copy(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The change that the tables have reached; 0 where they cannot say.

@@ -64,14 +64,16 @@ pub(super) fn remove_published(database: &Path, codename: &Codename) -> Result<(
     Ok(fsio::remove_if_there(&published_path(database, codename))?)
 }
 
-fn seal(bytes: &[u8], path: &Path) -> Result<Vec<u8>> {
+/// The bytes of a file that says itself whether it is whole.
+pub(super) fn seal(bytes: &[u8], path: &Path) -> Result<Vec<u8>> {
     let mut sealed = Sha256::of(bytes).as_bytes().to_vec();
     sealed.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     sealed.extend_from_slice(&compress(bytes, path)?);
     Ok(sealed)
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+/// What was sealed in a file, if it is there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let Some(sealed) = fsio::read_if_there(path, MAX_FILE_BYTES)? else {
         return Ok(None);
     };

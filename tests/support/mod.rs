@@ -18,6 +18,7 @@ pub mod gpg;
 pub mod index;
 pub mod mirror;
 pub mod nights;
+pub mod rules;
 pub mod scenario;
 pub mod source;
 pub mod state;

@@ -18,10 +18,14 @@ use super::gpg::GnupgHome;
 /// Changes a file of an index before Release is made: its suffix, and its bytes.
 type Spoil = fn(&str, Vec<u8>) -> Vec<u8>;
 
-/// A distribution `s` with the component main, for amd64 and i386, kept in `root`.
+/// A distribution, `s`, with the component main, for amd64 and i386, kept in `root`.
 #[derive(Debug)]
 pub struct Upstream {
     root: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Other files of it, by path.
+    pub others: BTreeMap<String, Other>,
     /// `Date` of its Release, in Unix seconds.
     pub date: i64,
     /// More fields of its Release.
@@ -46,6 +50,8 @@ impl Upstream {
     pub fn new(root: &Path, date: i64) -> Self {
         Self {
             root: root.to_owned(),
+            name: "s".into(),
+            others: BTreeMap::new(),
             date,
             fields: String::new(),
             edits: Vec::new(),
@@ -64,12 +70,38 @@ impl Upstream {
 
     /// The directory of its distribution.
     pub fn suite(&self) -> PathBuf {
-        self.root.join("dists/s")
+        self.root.join("dists").join(&self.name)
+    }
+
+    /// Gives it a text that Release lists plain and as `.gz`, and that is there as `.gz` alone.
+    pub fn put(&mut self, path: &str, text: &str) -> TestResult {
+        let packed = Compression::Gz.pack(text.as_bytes())?;
+        self.others.insert(path.into(), Other::new(text).absent());
+        self.others.insert(format!("{path}.gz"), Other::new(packed));
+        Ok(())
+    }
+
+    fn write_others(&self, release: &mut String) -> TestResult {
+        for (path, other) in &self.others {
+            let file = self.suite().join(path);
+            std::fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
+            if other.is_there {
+                std::fs::write(&file, &other.content)?;
+            } else {
+                let _ = std::fs::remove_file(&file);
+            }
+            if other.is_listed {
+                let bytes = &other.content;
+                writeln!(release, " {} {} {path}", hex(bytes), bytes.len())?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes these its packages, and signs with a key if there is one. A package's files lie in `pool/NAME/`.
     pub fn publish(&self, debs: &[Deb], key: Option<&GnupgHome>) -> TestResult {
-        let mut release = format!("Suite: s\nCodename: s\nDate: {}\n{}", rfc_date(self.date), self.fields);
+        let (name, date) = (&self.name, rfc_date(self.date));
+        let mut release = format!("Suite: {name}\nCodename: {name}\nDate: {date}\n{}", self.fields);
         let (in_release, _) = self.digests;
         writeln!(release, "{}:", in_release.release_field())?;
         for arch in ["amd64", "i386"] {
@@ -91,6 +123,7 @@ impl Upstream {
                 writeln!(release, " {digest} {} {path}{suffix}", bytes.len())?;
             }
         }
+        self.write_others(&mut release)?;
         for (from, to) in &self.release_edits {
             release = release.replace(from, to);
         }
@@ -130,6 +163,37 @@ impl Upstream {
             self.digests.1.packages_field(),
             digest(self.digests.1, &bytes)
         ))
+    }
+}
+
+/// A file of an upstream that is no package and no index of packages.
+#[derive(Debug, Clone)]
+pub struct Other {
+    content: Vec<u8>,
+    is_listed: bool,
+    is_there: bool,
+}
+
+impl Other {
+    /// One that Release lists, and that is there.
+    pub fn new(content: impl Into<Vec<u8>>) -> Self {
+        Self {
+            content: content.into(),
+            is_listed: true,
+            is_there: true,
+        }
+    }
+
+    /// Not there.
+    pub fn absent(mut self) -> Self {
+        self.is_there = false;
+        self
+    }
+
+    /// Not listed.
+    pub fn unlisted(mut self) -> Self {
+        self.is_listed = false;
+        self
     }
 }
 

@@ -32,7 +32,8 @@ pub fn problems(outdir: &Path, codename: &str) -> TestResult<Vec<String>> {
     for (name, entry) in &listed {
         check.listed_file(name, entry, &listed)?;
     }
-    check.nothing_unlisted(&listed);
+    let installer = check.installer(&listed)?;
+    check.nothing_unlisted(&listed, &installer);
     check.signed_text(&text)?;
     check.by_hash(&listed)?;
     check.indexes(&listed)?;
@@ -107,9 +108,32 @@ impl Check {
         Ok(())
     }
 
-    fn nothing_unlisted(&mut self, listed: &BTreeMap<String, Listed>) {
+    /// The files that the installer's lists name: each is there, and is what its list says.
+    fn installer(&mut self, listed: &BTreeMap<String, Listed>) -> TestResult<BTreeSet<String>> {
+        let mut files = BTreeSet::new();
+        for (list, directory) in listed
+            .keys()
+            .filter_map(|name| Some((name, name.strip_suffix("/SHA256SUMS")?)))
+        {
+            for line in std::fs::read_to_string(self.dir.join(list))?.lines() {
+                let (digest, name) = line.split_once("  ./").unwrap_or_default();
+                let name = format!("{directory}/{name}");
+                let content = std::fs::read(self.dir.join(&name)).unwrap_or_default();
+                if hex(&content, DigestKind::Sha256) != digest {
+                    self.problems.push(format!("{name}: not what {list} says"));
+                }
+                files.insert(name);
+            }
+        }
+        Ok(files)
+    }
+
+    fn nothing_unlisted(&mut self, listed: &BTreeMap<String, Listed>, installer: &BTreeSet<String>) {
         for path in self.tree.files() {
-            let known = UNLISTED.contains(&path) || path.contains("by-hash/") || listed.contains_key(path);
+            let known = UNLISTED.contains(&path)
+                || path.contains("by-hash/")
+                || listed.contains_key(path)
+                || installer.contains(path);
             let compat_link = path.contains("Contents-") && self.dir.join(path).is_symlink();
             if !known && !compat_link {
                 self.problems.push(format!("there, but not listed: {path}"));

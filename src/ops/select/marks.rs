@@ -200,7 +200,11 @@ impl<C> Marked<C> {
     }
 
     fn take(&mut self, version: &Version, candidate: C, limit: usize) {
-        self.best_new = Some(version.clone());
+        let is_in_use = self.in_use.iter().any(|entry| entry.version.compare(version).is_eq());
+        // reprepro goes on naming what was chosen before it came back to what is there
+        if !is_in_use || self.live().next().is_none() {
+            self.best_new = Some(version.clone());
+        }
         match self
             .chosen
             .iter_mut()
@@ -209,7 +213,6 @@ impl<C> Marked<C> {
             // what was marked for deletion is what is offered: it stays, and comes from where it came from
             Some(known) => known.is_deleted = false,
             None => {
-                let is_in_use = self.in_use.iter().any(|entry| entry.version.compare(version).is_eq());
                 self.chosen.push(Chosen {
                     version: version.clone(),
                     candidate: (!is_in_use).then_some(candidate),
@@ -335,6 +338,26 @@ mod tests {
         assert_eq!(after(&["1.0"], one, &[None, take(&["0.9"]), supersede(&["1.1"])]), "");
         assert_eq!(after(&["1.0"], one, &[take(&["1.1"]), supersede(&["1.5"])]), "");
         assert_eq!(after(&["1.0"], one, &[None, Some((&["1.1"], Verdict::Ignore))]), "");
+    }
+
+    /// Observed with reprepro, which `dumpupdate` shows.
+    #[test]
+    fn the_best_offer_is_what_reprepro_calls_so() {
+        let best = |versions: &[&str]| {
+            let mut marks: Marks<()> = Marks::new(vec![entry("1.1")], Some(1));
+            marks.delete_all();
+            for version in versions {
+                let name = PackageName::new("p").unwrap();
+                let judge = |_| Ok::<_, Infallible>((Verdict::Take, Some(())));
+                marks.offer(&name, &Version::new(version).unwrap(), judge).unwrap();
+            }
+            let fate = marks.fates().next().unwrap();
+            fate.best_new.map(|version| version.to_string()).unwrap_or_default()
+        };
+        assert_eq!(best(&[]), "");
+        assert_eq!(best(&["1.1", "1.0"]), "1.1");
+        assert_eq!(best(&["1.0", "1.1"]), "1.0");
+        assert_eq!(best(&["1.0", "1.2"]), "1.2");
     }
 
     #[test]

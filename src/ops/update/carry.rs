@@ -13,7 +13,7 @@ use super::super::override_files::OverrideFiles;
 use super::super::plan::{NewFile, Plan, PlanRow};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
-use super::super::{Error as OpsError, Result, archiving, export};
+use super::super::{Error as OpsError, Result, archiving, export, extras};
 use super::candidate::Candidate;
 use super::decide::Context;
 use super::download::{self, Files};
@@ -162,7 +162,9 @@ impl<'a> Run<'a> {
                 self.coming(candidate, &needs)
             });
         }
-        (report.files_to_fetch, report.bytes_to_fetch) = needs.total();
+        let ((files, bytes), (others, other_bytes)) = (needs.total(), self.extras_to_fetch()?);
+        report.files_to_fetch = files.saturating_add(others);
+        report.bytes_to_fetch = bytes.saturating_add(other_bytes);
         Ok(report)
     }
 
@@ -183,8 +185,15 @@ impl<'a> Run<'a> {
         let mut files = Files::default();
         let needs = self.needs(&decided)?;
         if self.archive.settings.dry_run {
+            self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
         }
+        let (_, others) = self.extras_to_fetch()?;
+        if let Some(error) = self.lack_of_room((&needs, others), &decided) {
+            self.fail_extras(&error);
+            return Ok(Outcome::default());
+        }
+        self.gather_extras(&mut files)?;
         self.fetch(needs, &decided, &mut files)?;
         let mut outcome = Outcome::default();
         for job in decided {
@@ -201,6 +210,7 @@ impl<'a> Run<'a> {
                 Err(error) => self.fail(&codename, error),
             }
         }
+        self.keep_other_extras()?;
         self.summarize(&files);
         files.keep_rest()?;
         self.stop_if_told()?;
@@ -209,12 +219,17 @@ impl<'a> Run<'a> {
         Ok(outcome)
     }
 
+    /// Fails these distributions if there is no room for the files and so many bytes of others.
+    fn lack_of_room(&mut self, (needs, others): (&Needs, u64), decided: &[DecidedJob<'_>]) -> Option<Arc<OpsError>> {
+        let error = Arc::new(room::check(self.archive, needs, others).err()?);
+        for job in decided {
+            self.fail(&job.distribution.codename, Arc::clone(&error));
+        }
+        Some(error)
+    }
+
     fn fetch(&mut self, needs: Needs, decided: &[DecidedJob<'_>], files: &mut Files) -> Result<()> {
-        if let Err(error) = room::check(self.archive, &needs) {
-            let error = Arc::new(error);
-            for job in decided {
-                self.fail(&job.distribution.codename, Arc::clone(&error));
-            }
+        if self.lack_of_room((&needs, 0), decided).is_some() {
             return Ok(());
         }
         let (count, bytes) = needs.total();
@@ -250,6 +265,7 @@ impl<'a> Run<'a> {
             let session = self.session()?;
             let store = session.open()?;
             if job.is_current(&session.before) && self.is_complete(&store, &job, files)? {
+                self.keep_extras(&session, job.open.job)?;
                 return Ok(self.commit((session, store), job, files)?);
             }
             drop((store, session));
@@ -287,7 +303,10 @@ impl<'a> Run<'a> {
     /// Publishes what an earlier command could not, and clears up. A command that is at work does that itself.
     pub(super) fn finish(&self) -> Result<()> {
         match Session::begin_within(self.archive, std::time::Duration::ZERO) {
-            Ok(session) => session.finish(),
+            Ok(session) => {
+                extras::forget_unwanted(&session)?;
+                session.finish()
+            }
             Err(OpsError::Store(store::Error::Locked { .. })) if export::is_all_published(self.archive)? => Ok(()),
             Err(OpsError::Store(store::Error::Locked { .. })) => self.session()?.finish(),
             Err(error) => Err(error),

@@ -77,6 +77,16 @@ pub enum Error {
         /// The rule of the second.
         second: String,
     },
+    /// A file of an upstream that is no package cannot be used.
+    #[error("update rule `{rule}` fails: `{path}`: {problem}")]
+    Extra {
+        /// The rule.
+        rule: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// What is to be fetched does not fit.
     #[error(
         "not enough room in the file system of `{path}`: {needed} bytes are needed ({files} for files, {margin} to \
@@ -154,9 +164,11 @@ impl Error {
             Self::Failed { source, .. } => source.kind(),
             Self::SeveralFailed { kind, .. } => *kind,
             Self::Interrupted { .. } => ErrorKind::Interrupted,
-            Self::Stanza { .. } | Self::Hook { .. } | Self::NoRoom { .. } | Self::Unsettled { .. } => {
-                ErrorKind::General
-            }
+            Self::Stanza { .. }
+            | Self::Extra { .. }
+            | Self::Hook { .. }
+            | Self::NoRoom { .. }
+            | Self::Unsettled { .. } => ErrorKind::General,
         }
     }
 

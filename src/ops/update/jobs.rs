@@ -45,6 +45,8 @@ pub(super) struct Target {
 pub(super) struct Job<'a> {
     pub distribution: &'a Distribution,
     pub targets: Vec<Target>,
+    /// The rules in the order of `Update`, each with its place in [`Jobs::upstreams`].
+    pub rules: Vec<(&'a UpdateRule, usize)>,
 }
 
 /// All that is to be done.
@@ -66,6 +68,7 @@ pub(super) fn jobs<'a>(conf: &'a Conf, distributions: &[&'a Distribution], restr
             continue;
         }
         let mut targets = Vec::new();
+        let mut used = Vec::new();
         for index in distribution
             .indexes()
             .into_iter()
@@ -78,6 +81,9 @@ pub(super) fn jobs<'a>(conf: &'a Conf, distributions: &[&'a Distribution], restr
                     UpdateStep::Rule(name) => {
                         if let Some(rule) = conf.update_rule(name) {
                             let upstream = jobs.upstream(conf, rule, distribution, &mut known);
+                            if !used.iter().any(|(known, _): &(&UpdateRule, _)| known.name == rule.name) {
+                                used.push((rule, upstream));
+                            }
                             steps.extend(jobs.offers(rule, upstream, distribution, &index));
                         }
                     }
@@ -87,7 +93,11 @@ pub(super) fn jobs<'a>(conf: &'a Conf, distributions: &[&'a Distribution], restr
                 targets.push(Target { index, steps });
             }
         }
-        jobs.jobs.push(Job { distribution, targets });
+        jobs.jobs.push(Job {
+            distribution,
+            targets,
+            rules: used,
+        });
     }
     jobs.warn_of_unverified(&known);
     jobs
@@ -254,7 +264,11 @@ fn name_with_address(conf: &Conf, rule: &UpdateRule) -> String {
 }
 
 /// The upstream components that go into the component `into`.
-fn sources_of(rule: Option<&[Rename<Component>]>, ours: &[Component], into: &Component) -> Vec<Option<Component>> {
+pub(super) fn sources_of(
+    rule: Option<&[Rename<Component>]>,
+    ours: &[Component],
+    into: &Component,
+) -> Vec<Option<Component>> {
     match rule {
         Some(pairs) => {
             let matching = pairs.iter().filter(|pair| pair.to == *into);

@@ -14,6 +14,7 @@ mod carry;
 mod decide;
 mod download;
 mod error;
+mod extras;
 mod hook;
 mod jobs;
 mod lists;

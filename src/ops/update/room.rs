@@ -10,14 +10,14 @@ use super::super::archive::Archive;
 use super::Error;
 use super::needs::Needs;
 
-/// Refuses a run whose files do not fit.
+/// Refuses a run whose files do not fit: those for the pool, and so many bytes for the database.
 ///
 /// # Errors
 /// A file system has not enough room, or does not tell.
-pub(super) fn check(archive: &Archive<'_>, needs: &Needs) -> Result<()> {
+pub(super) fn check(archive: &Archive<'_>, needs: &Needs, others: u64) -> Result<()> {
     let options = &archive.settings.options;
     let (count, _) = needs.total();
-    if count == 0 || options.space_check == Some(SpaceCheck::None) {
+    if (count, others) == (0, 0) || options.space_check == Some(SpaceCheck::None) {
         return Ok(());
     }
     let pool = existing(&archive.directories.out);
@@ -26,10 +26,10 @@ pub(super) fn check(archive: &Archive<'_>, needs: &Needs) -> Result<()> {
     let with_database = margin.saturating_add(options.db_safety_margin_bytes());
     let files = needs.bytes_to_store(archive, fsio::free_space(pool)?.block_bytes);
     if fsio::same_filesystem(pool, database)? {
-        return check_one(pool, files, with_database);
+        return check_one(pool, files.saturating_add(others), with_database);
     }
     check_one(pool, files, margin)?;
-    check_one(database, 0, with_database)
+    check_one(database, others, with_database)
 }
 
 fn check_one(path: &Path, files: u64, margin: u64) -> Result<()> {

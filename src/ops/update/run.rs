@@ -20,6 +20,7 @@ use super::super::select::Restricted;
 use super::super::session::Session;
 use super::super::{Error as OpsError, Result, with_causes};
 use super::Error;
+use super::extras::OpenExtras;
 use super::jobs::{self, Job, Jobs, Source, Step, Target};
 use super::seen::{self, Seen};
 use super::{download, progress};
@@ -64,6 +65,8 @@ pub(super) struct Run<'a> {
     pub lists: BTreeMap<usize, PathBuf>,
     /// What is to be decided, by distribution.
     pub open: Vec<OpenJob>,
+    /// What is to be done about the upstreams' files that are no packages, by distribution.
+    pub extras: Vec<OpenExtras>,
     /// The distributions that are up to date now.
     pub done: BTreeSet<Codename>,
 }
@@ -96,10 +99,12 @@ impl<'a> Run<'a> {
             failed: Vec::new(),
             lists: BTreeMap::new(),
             open: Vec::new(),
+            extras: Vec::new(),
             done: BTreeSet::new(),
         };
         let releases = run.releases()?;
         let chosen = run.choose(&releases)?;
+        run.extras = run.open_extras(&releases)?;
         run.open = run.changed_targets(&chosen);
         run.done = run.without_news();
         run.indexes(&chosen)?;
@@ -141,7 +146,7 @@ impl<'a> Run<'a> {
         .into())
     }
 
-    fn downloads(&self) -> bool {
+    pub fn downloads(&self) -> bool {
         self.archive.settings.options.lists_download != Some(false)
     }
 
@@ -221,6 +226,11 @@ impl<'a> Run<'a> {
             .filter_map(|job| Some((job, self.jobs.rule_for(job, &is_used)?)))
             .map(|(job, rule)| (job.distribution.codename.clone(), rule.name.clone()))
             .collect();
+        self.fail_users(error, users);
+    }
+
+    /// Fails these distributions, each by its rule.
+    pub fn fail_users(&mut self, error: mirror::Error, users: Vec<(Codename, String)>) {
         let error = Arc::new(error);
         let mut by_rule: BTreeMap<String, Arc<OpsError>> = BTreeMap::new();
         for (codename, rule) in users {
@@ -234,7 +244,7 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the run with nothing changed if an upstream is refused, unless that is to fail its distributions only.
-    fn stop_if_refused(&mut self, is_refused: bool) -> Result<()> {
+    pub fn stop_if_refused(&mut self, is_refused: bool) -> Result<()> {
         if !is_refused || self.archive.settings.options.keep_going == Some(true) {
             return Ok(());
         }
@@ -283,7 +293,7 @@ impl<'a> Run<'a> {
         Ok(chosen)
     }
 
-    fn healthy_jobs(&self) -> impl Iterator<Item = (usize, &Job<'a>)> {
+    pub fn healthy_jobs(&self) -> impl Iterator<Item = (usize, &Job<'a>)> {
         let jobs = self.jobs.jobs.iter().enumerate();
         jobs.filter(|(_, job)| !self.has_failed(&job.distribution.codename))
     }
@@ -315,18 +325,20 @@ impl<'a> Run<'a> {
                     targets.push(OpenTarget { at, input });
                 }
             }
-            if targets.is_empty() {
+            if !targets.is_empty() {
+                open.push(OpenJob { job: number, targets });
+            } else if !self.extras.iter().any(|open| open.job == number) {
                 let codename = &job.distribution.codename;
                 self.archive.reporter.status(&format!("{codename}: nothing new"));
-            } else {
-                open.push(OpenJob { job: number, targets });
             }
         }
         open
     }
 
     fn without_news(&self) -> BTreeSet<Codename> {
-        let is_open = |number: usize| self.open.iter().any(|open| open.job == number);
+        let is_open = |number: usize| {
+            self.open.iter().any(|open| open.job == number) || self.extras.iter().any(|open| open.job == number)
+        };
         let done = self.healthy_jobs().filter(|(number, _)| !is_open(*number));
         done.map(|(_, job)| job.distribution.codename.clone()).collect()
     }
