@@ -28,7 +28,7 @@ pub use progress::Progress;
 pub use release::UpstreamRelease;
 pub use settings::TransferSettings;
 pub use transfer::{Arrival, Known, Transfer, Wanted};
-pub use unpack::{open_unpacked, unpack};
+pub use unpack::open_unpacked;
 pub use upstream::{Upstream, fetch_releases};
 
 /// The result of a step with an upstream.

@@ -57,7 +57,12 @@ pub fn open_unpacked(form: ListForm, path: &Path) -> Result<impl BufRead + use<>
 ///
 /// # Errors
 /// It is damaged, or more than `limit_bytes` come out.
-pub fn unpack(form: ListForm, (packed, url): (&Path, &str), plain: &Path, limit_bytes: u64) -> Result<FileDigests> {
+pub(super) fn unpack(
+    form: ListForm,
+    (packed, url): (&Path, &str),
+    plain: &Path,
+    limit_bytes: u64,
+) -> Result<FileDigests> {
     let mut target = File::options()
         .write(true)
         .create(true)

@@ -206,8 +206,8 @@ impl Remains {
                 .at("create", &to)?;
             io::copy(&mut file.take(self.kept.position.end), &mut target).at("copy", from.path())?;
         }
-        // a file there that is damaged is noticed, and had from elsewhere again
-        for name in ["dumps", "extras", "filelists"] {
+        // what is damaged of these is noticed when it is read, and had from elsewhere
+        for name in ["dumps", "filelists", "extras"] {
             link_tree(&self.directory.join(name), &work.join(name))?;
         }
         Ok(Rebuilt {
@@ -217,21 +217,6 @@ impl Remains {
             heads: Heads::new(),
         })
     }
-}
-
-/// Gives all files below a directory, which may be missing, a second name below another.
-fn link_tree(from: &Path, to: &Path) -> Result<()> {
-    fsio::create_dir_all(to)?;
-    for entry in files_in(from)? {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().at("read", &from)?;
-        if kind.is_dir() {
-            link_tree(&from, &to)?;
-        } else if kind.is_file() {
-            fsio::link_or_copy(&from, &to)?;
-        }
-    }
-    Ok(())
 }
 
 /// The database that is built in the place of what is left.
@@ -381,6 +366,24 @@ fn read_item(head: &HeadId, item: ItemRef<'_>) -> Result<Dumped, CodecError> {
         }
         HeadId::Tracks(codename) => Dumped::Track(codename.clone(), keys::decode_track(item.key, item.meta)?),
     })
+}
+
+/// Gives all files below a directory, which may be missing, a second name below another.
+fn link_tree(from: &Path, to: &Path) -> Result<()> {
+    let files = files_in(from)?;
+    if !files.is_empty() {
+        fsio::create_dir_all(to)?;
+    }
+    for file in files {
+        let kind = file.file_type().at("read", &file.path())?;
+        let (from, to) = (file.path(), to.join(file.file_name()));
+        if kind.is_dir() {
+            link_tree(&from, &to)?;
+        } else if kind.is_file() {
+            fsio::link_or_copy(&from, &to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The change that the tables have reached; 0 where they cannot say.

@@ -160,7 +160,7 @@ impl<'a> Recovery<'a> {
                 rebuilt.keep(head)?;
                 kept += 1;
             } else {
-                self.restore(&mut rebuilt, head, work)?;
+                self.restore(&mut rebuilt, head)?;
             }
         }
         if kept > 0 {
@@ -219,7 +219,7 @@ impl<'a> Recovery<'a> {
     }
 
     /// Puts a head together from the best that there is.
-    fn restore(&mut self, rebuilt: &mut Rebuilt<'a>, head: &HeadId, work: &Path) -> Result<()> {
+    fn restore(&mut self, rebuilt: &mut Rebuilt<'a>, head: &HeadId) -> Result<()> {
         let wanted = self
             .remains
             .heads()
@@ -228,7 +228,7 @@ impl<'a> Recovery<'a> {
             .filter(|_| self.remains.is_last());
         let mut offers: Vec<Offer> = Vec::new();
         if let HeadId::Index(index) = head {
-            offers.extend(self.published_offer(index, work));
+            offers.extend(self.published_offer(index));
         }
         offers.extend(self.tables_offer(head));
         offers.extend(self.dumped_offer(head));
@@ -285,7 +285,7 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    fn published_offer(&mut self, index: &IndexId, work: &Path) -> Option<Offer> {
+    fn published_offer(&mut self, index: &IndexId) -> Option<Offer> {
         let archive = self.archive;
         let distributions = &archive.conf.distributions;
         let distribution = distributions.iter().find(|known| known.codename == index.codename)?;
@@ -305,7 +305,7 @@ impl<'a> Recovery<'a> {
             trust,
             ..
         } = published;
-        let listed = match published.packages(distribution, index, work) {
+        let listed = match published.packages(distribution, index) {
             Ok(listed) => listed,
             Err(problem) => {
                 self.report

@@ -1,8 +1,9 @@
 //! What the published indexes tell: each is believed only if it is what the signed Release promises.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::conf::distribution::{Compression, Distribution, SignWith};
 use crate::conf::update::ListForm;
@@ -97,12 +98,12 @@ impl Published {
     ///
     /// # Errors
     /// A text that says why they cannot be had.
-    pub fn packages(&self, distribution: &Distribution, index: &IndexId, work: &Path) -> Result<Vec<Listed>, String> {
+    pub fn packages(&self, distribution: &Distribution, index: &IndexId) -> Result<Vec<Listed>, String> {
         let (names, directory) = place_of(distribution, index);
         let mut problems = Vec::new();
         for form in Compression::ALL {
             let path = format!("{directory}/{}{}", names.file_name, form.extension());
-            match self.index_text(&path, form, work) {
+            match self.index_text(&path, form) {
                 Ok(Some(text)) => return parse(&text, index).map_err(|problem| format!("`{path}`: {problem}")),
                 Ok(None) => {}
                 Err(problem) => problems.push(format!("`{path}`: {problem}")),
@@ -115,7 +116,7 @@ impl Published {
     }
 
     /// The text of an index in one form; none if Release does not list that, or it is not there.
-    fn index_text(&self, path: &str, form: Compression, work: &Path) -> Result<Option<Vec<u8>>, String> {
+    fn index_text(&self, path: &str, form: Compression) -> Result<Option<Vec<u8>>, String> {
         let place = self.directory.join(path);
         let Some(promise) = self.release.promise(path).filter(|_| place.exists()) else {
             return Ok(None);
@@ -132,10 +133,15 @@ impl Published {
             Compression::Xz => ListForm::Xz,
             Compression::Zstd => ListForm::Zstd,
         };
-        let plain = work.join("index");
-        mirror::unpack(form, (&place, path), &plain, MAX_INDEX_BYTES).map_err(|error| with_causes(&error))?;
-        let text = fsio::read_limited(&plain, MAX_INDEX_BYTES).map_err(|error| with_causes(&error))?;
-        fsio::remove_if_there(&plain).map_err(|error| with_causes(&error))?;
+        let mut text = Vec::new();
+        mirror::open_unpacked(form, &place)
+            .map_err(|error| with_causes(&error))?
+            .take(MAX_INDEX_BYTES + 1)
+            .read_to_end(&mut text)
+            .map_err(|error| format!("cannot be unpacked: {error}"))?;
+        if text.len() as u64 > MAX_INDEX_BYTES {
+            return Err(format!("is longer than {MAX_INDEX_BYTES} bytes"));
+        }
         Ok(Some(text))
     }
 }
