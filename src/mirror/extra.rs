@@ -12,7 +12,7 @@ use super::{Accepted, Error, Result, TransferSettings, UpstreamRelease};
 use crate::conf::extras::is_language;
 use crate::conf::update::ListForm;
 use crate::fsio;
-use crate::model::{Architecture, ArchivePath, Component, FileDigests, Promise, Sha256};
+use crate::model::{Architecture, ArchivePath, Component, DigestKind, FileDigests, Promise, Sha256};
 
 /// The longest of these files, packed or unpacked.
 const MAX_BYTES: u64 = 2 << 30;
@@ -253,14 +253,14 @@ impl ChosenExtra {
     pub fn check(&self, file: &Path, form: ListForm, url: &str) -> Result<ExtraPlace> {
         let promise = self.forms.iter().find(|packed| packed.form == form);
         let promise = promise.map(|packed| packed.promise).unwrap_or_default();
-        let packed = digest(file)?;
+        let packed = digest(file, &DigestKind::ALL)?;
         refuse_mismatch(&promise, &packed, url)?;
         let plain = if form == ListForm::Plain {
             packed
         } else {
             let promised = self.plain.and_then(|promise| promise.size_bytes);
             let limit = promised.unwrap_or(MAX_BYTES).min(MAX_BYTES);
-            unpack_into(form, (file, url), limit, |_| Ok(()))?
+            unpack_into(form, (file, url), (limit, &DigestKind::ALL), |_| Ok(()))?
         };
         refuse_mismatch(&self.plain.unwrap_or_default(), &plain, url)?;
         Ok(ExtraPlace {

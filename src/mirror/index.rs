@@ -10,7 +10,7 @@ use super::upstream::Upstream;
 use super::{Error, Result};
 use crate::conf::update::{DownloadAs, ListForm};
 use crate::fsio::{self, AtPath};
-use crate::model::{FileDigests, Promise};
+use crate::model::{DigestKind, FileDigests, Promise};
 
 /// The longest index, packed or unpacked: ten times the longest of Debian.
 const MAX_INDEX_BYTES: u64 = 2 << 30;
@@ -160,7 +160,7 @@ impl ChosenIndex {
         {
             return None;
         }
-        let content = digest(&file).ok()?;
+        let content = digest(&file, telling_kinds(self.plain)).ok()?;
         let is_current = match &self.plain {
             Some(promise) => promise.broken_by(&content).is_empty(),
             None => !download,
@@ -213,7 +213,7 @@ impl ChosenIndex {
             })
         };
         if self.packed.is_some() {
-            mismatch(self.packed, &digest(part)?)?;
+            mismatch(self.packed, &digest(part, telling_kinds(self.packed))?)?;
         }
         let form = self.urls.iter().find(|(known, _)| known == url).map(|(_, form)| *form);
         let limit = self
@@ -221,12 +221,23 @@ impl ChosenIndex {
             .and_then(|promise| promise.size_bytes)
             .unwrap_or(MAX_INDEX_BYTES);
         let plain = self.part(lists, "plain");
-        let content = unpack(form.unwrap_or(ListForm::Plain), (part, url), &plain, limit)?;
+        let content = unpack(
+            form.unwrap_or(ListForm::Plain),
+            (part, url),
+            &plain,
+            limit,
+            telling_kinds(self.plain),
+        )?;
         mismatch(self.plain, &content)?;
         let file = self.file(lists);
         std::fs::rename(&plain, &file).at("put a new list at", &file)?;
         Ok(IndexPlace { file, content })
     }
+}
+
+/// What has to be computed of an index to know whether it is what was promised.
+fn telling_kinds(promise: Option<Promise>) -> &'static [DigestKind] {
+    promise.map_or(&[], |promise| promise.telling_kinds())
 }
 
 /// What came of one index.

@@ -62,6 +62,7 @@ pub(super) fn unpack(
     (packed, url): (&Path, &str),
     plain: &Path,
     limit_bytes: u64,
+    kinds: &[DigestKind],
 ) -> Result<FileDigests> {
     let mut target = File::options()
         .write(true)
@@ -69,7 +70,7 @@ pub(super) fn unpack(
         .truncate(true)
         .open(plain)
         .at("write", plain)?;
-    unpack_into(form, (packed, url), limit_bytes, |bytes| {
+    unpack_into(form, (packed, url), (limit_bytes, kinds), |bytes| {
         Ok(target.write_all(bytes).at("write", plain)?)
     })
 }
@@ -81,7 +82,7 @@ pub(super) fn unpack(
 pub(super) fn unpack_into(
     form: ListForm,
     (packed, url): (&Path, &str),
-    limit_bytes: u64,
+    (limit_bytes, kinds): (u64, &[DigestKind]),
     mut each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<FileDigests> {
     let file = BufReader::with_capacity(CHUNK_BYTES, File::open(packed).at("open", packed)?);
@@ -90,7 +91,7 @@ pub(super) fn unpack_into(
         problem: source.to_string(),
     };
     let mut source = reader(form, file).map_err(broken)?;
-    let mut hasher = Hasher::of_kinds(&DigestKind::ALL);
+    let mut hasher = Hasher::of_kinds(kinds);
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut length = 0_u64;
     loop {
@@ -111,13 +112,13 @@ pub(super) fn unpack_into(
     }
 }
 
-/// The digests of a file, all kinds.
+/// The digests of a file, of these kinds and SHA-256.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn digest(path: &Path) -> Result<FileDigests> {
+pub(super) fn digest(path: &Path, kinds: &[DigestKind]) -> Result<FileDigests> {
     let mut file = File::open(path).at("open", path)?;
-    let mut hasher = Hasher::of_kinds(&DigestKind::ALL);
+    let mut hasher = Hasher::of_kinds(kinds);
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         match file.read(&mut buffer).at("read", path)? {

@@ -275,6 +275,17 @@ impl Promise {
         broken
     }
 
+    /// The kinds of digest that tell whether a file is what was promised: the strongest. SHA-256 costs nothing more, as
+    /// it is computed of everything.
+    #[must_use]
+    pub fn telling_kinds(&self) -> &'static [DigestKind] {
+        match (self.sha256, self.sha512) {
+            (Some(_), _) => &[DigestKind::Sha256],
+            (None, Some(_)) => &[DigestKind::Sha512],
+            (None, None) => &[DigestKind::Md5, DigestKind::Sha1],
+        }
+    }
+
     /// Whether no file can keep both promises.
     #[must_use]
     pub fn contradicts(&self, other: &Self) -> bool {
