@@ -71,12 +71,7 @@ impl IndexWriter<'_> {
         part_level: u32,
     ) -> Result<Vec<(ArchivePath, PublishedFile)>, Error> {
         let blocks = self.objects.root_or_empty(root).map_err(Error::store)?;
-        let read = |id: &BlockId| {
-            self.objects
-                .block(id)
-                .map(|block| block.text().to_vec())
-                .map_err(Error::store)
-        };
+        let read = |id: &BlockId| self.objects.block_text(id).map_err(Error::store);
         let index = IndexText {
             blocks: leveled_blocks(&blocks),
             part_level,
