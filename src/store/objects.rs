@@ -400,13 +400,14 @@ pub(super) fn decompress(frame: impl Read, length: u64, path: &Path) -> Result<V
             format!("{length} bytes are more than an object may have"),
         ));
     }
-    let mut bytes = Vec::new();
-    let unpacked = zstd::Decoder::new(frame)
-        .map(zstd::Decoder::single_frame)
-        .and_then(|decoder| decoder.take(length + 1).read_to_end(&mut bytes));
-    if let Err(error) = unpacked {
-        return Err(damaged(path, format!("it cannot be unpacked: {error}")));
+    let mut packed = Vec::new();
+    frame.take(MAX_BYTES).read_to_end(&mut packed).at("read", path)?;
+    // the room for what comes out is taken beforehand, so that the frame must agree on how much it is
+    if !matches!(zstd::zstd_safe::get_frame_content_size(&packed), Ok(Some(said)) if said == length) {
+        return Err(damaged(path, "its content has another length"));
     }
+    let unpacked = zstd::bulk::decompress(&packed, usize::try_from(length).unwrap_or(usize::MAX));
+    let bytes = unpacked.map_err(|error| damaged(path, format!("it cannot be unpacked: {error}")))?;
     if bytes.len() as u64 == length {
         Ok(bytes)
     } else {
