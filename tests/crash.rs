@@ -90,15 +90,19 @@ fn seen(env: &TestEnv) -> TestResult<Seen> {
     })
 }
 
-/// Files and directories below the archive that a command makes for itself while it runs: they have hidden names.
+/// Files and directories below the archive that a command makes for itself while it runs: they have hidden names. Half
+/// of a saved dump, which is written without a lock, waits for an hour until a later one takes it away.
 fn temporary(env: &TestEnv) -> TestResult<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut waiting = vec![env.base()];
     while let Some(directory) = waiting.pop() {
-        for entry in std::fs::read_dir(directory)? {
+        for entry in std::fs::read_dir(&directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
+            if directory.ends_with("db/dumps") {
+                continue;
+            }
             if name.starts_with('.') || name.ends_with(".generating") {
                 found.push(entry.path());
             } else if entry.file_type()?.is_dir() {
