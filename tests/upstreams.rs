@@ -26,6 +26,11 @@ fn behind_nginx(directives: &str) -> TestResult<Option<(Mirror, Server)>> {
     Ok(Some((mirror, nginx)))
 }
 
+/// nginx tells two states of a file apart by second and length alone.
+fn next_second() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
 /// A package that does not compress.
 fn noisy(name: &str, version: &str, bytes: usize) -> Deb {
     let mut dice = Dice::new(1);
@@ -59,6 +64,7 @@ fn nginx_is_asked_once_where_nothing_is_new_and_few_connections_do() -> TestResu
         .collect();
     assert_eq!(seen, [(304, "/dists/s/InRelease")]);
 
+    next_second();
     mirror.second_night()?;
     let _ = mirror.env.run(["--noonlysmalldeletes", "update", "s"]).ok();
     assert_eq!(mirror.env.list("s"), SECOND);
@@ -242,6 +248,7 @@ fn debmirror_gets_the_same_files() -> TestResult {
     debs.push(Deb::new("only", "1").arch("i386").source("another (2)"));
     for (night, debs) in [&debs[..], &debs[7..]].into_iter().enumerate() {
         mirror.upstream.date = DATE + DAY * i64::try_from(night)?;
+        next_second();
         mirror.upstream.publish(debs, Some(&mirror.key))?;
         let _ = mirror.update().ok();
         let theirs = mirror.env.root().join("debmirror");
