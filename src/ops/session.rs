@@ -298,7 +298,7 @@ impl<'a> Session<'a> {
                 transaction.remove(change.index(), &old.name, &old.version);
             }
             if let Some(new) = change.new_package() {
-                transaction.put(change.index(), new.clone());
+                transaction.put_borrowed(change.index(), new);
             }
         }
         for edit in &plan.track_edits {

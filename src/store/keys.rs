@@ -156,6 +156,12 @@ fn split_item_key(key: &[u8]) -> Result<(&str, Version), CodecError> {
     Ok((name, checked(what, Version::new(version))?))
 }
 
+/// Name and version of a package, from the key of its item.
+pub(super) fn decode_name(key: &[u8]) -> Result<(PackageName, Version), CodecError> {
+    let (name, version) = split_item_key(key)?;
+    Ok((checked("key of a package", PackageName::new(name))?, version))
+}
+
 /// The values of a package in a block's table; name and version are in its key.
 pub(super) fn encode_entry(entry: &Entry) -> Result<Vec<u8>, CodecError> {
     let form = EntryForm {

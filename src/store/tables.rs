@@ -228,10 +228,20 @@ impl Tables {
             self.insert_pool_row(path, content)?;
             self.mark_referenced(path)?;
         }
-        let gone = dropped.iter().filter(|(path, _)| !added.contains_key(path));
-        for (path, content) in gone {
+        // what is left of a source is read once for all its files that are dropped
+        let mut by_source: BTreeMap<&str, Files> = BTreeMap::new();
+        for (path, content) in dropped.iter().filter(|(path, _)| !added.contains_key(path)) {
             self.insert_pool_row(path, content)?;
-            if self.references(objects, heads, path)?.is_empty() {
+            let files = by_source.entry(keys::source_directory(path)).or_default();
+            files.insert(path.clone(), *content);
+        }
+        for (source, mut files) in by_source {
+            for (_, listed) in self.by_source(objects, heads, source)? {
+                for file in listed.files() {
+                    files.remove(&file.path);
+                }
+            }
+            for path in files.keys() {
                 self.mark_unreferenced(path, line.provenance.unix_seconds)?;
             }
         }

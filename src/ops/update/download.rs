@@ -16,6 +16,7 @@ use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
+use super::super::plan;
 use super::super::session::refuse_other_content;
 use super::super::{Error as OpsError, Result};
 use super::Error;
@@ -347,10 +348,9 @@ fn after(urls: &[String], url: &str) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// There is such a file.
-pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[PoolFile]) -> Result<()> {
-    files
-        .iter()
-        .try_for_each(|file| refuse_other_content(archive, store, file))
+pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[plan::NewFile]) -> Result<()> {
+    let mut files = files.iter().map(|new| &new.file);
+    files.try_for_each(|file| refuse_other_content(archive, store, file))
 }
 
 #[cfg(test)]
