@@ -19,20 +19,20 @@ pub(super) fn name_of(named: i64) -> String {
     time.strftime("%Y-%m-%d-%H%M.%S").to_string()
 }
 
-/// Whether a file of a directory of patches is called as a patch is.
+/// Whether a file of a directory of patches is called as a patch is. The names of reprepro's patches, which are merged,
+/// have two times, or other words before the time.
 pub(super) fn is_name(name: &str) -> bool {
-    let is_like = |name: &str| {
-        let form = "0000-00-00-0000.00";
-        let fits = |(form, byte): (u8, u8)| {
-            if form == b'0' {
-                byte.is_ascii_digit()
-            } else {
-                form == byte
-            }
-        };
-        name.len() == form.len() && form.bytes().zip(name.bytes()).all(fits)
+    const FORM: &[u8] = b"0000-00-00-0000.00";
+    let fits = |(form, byte): (&u8, &u8)| {
+        if *form == b'0' {
+            byte.is_ascii_digit()
+        } else {
+            form == byte
+        }
     };
-    name.strip_suffix(".gz").is_some_and(is_like)
+    let stem = name.strip_suffix(".gz").map(str::as_bytes);
+    let time = stem.and_then(<[u8]>::last_chunk::<{ FORM.len() }>);
+    time.is_some_and(|time| FORM.iter().zip(time).all(fits))
 }
 
 /// The table of patches that lead to the state `current`.
@@ -110,7 +110,12 @@ mod tests {
 
     #[test]
     fn names_are_told_from_others() {
-        assert!(is_name("2026-11-23-2007.12.gz"));
+        for theirs in [
+            "2026-11-23-2033.41+2026-11-23-2033.44.gz",
+            "aptbug545699+2026-11-23-2033.44.gz",
+        ] {
+            assert!(is_name(theirs), "{theirs}");
+        }
         assert!(is_name(&format!("{}.gz", name_of(1_795_464_432))));
         for other in ["2026-11-23-2007.12", "notes.gz", "2026-11-23-2007x12.gz", "Index"] {
             assert!(!is_name(other), "{other}");

@@ -259,6 +259,22 @@ fn without_a_record_a_new_history_begins() {
 }
 
 #[test]
+fn patches_of_reprepro_go_and_what_others_put_beside_them_stays() {
+    let mut archive = archive();
+    let directory = archive.live(&format!("{PACKAGES}.diff"));
+    for name in [
+        "Index",
+        "2026-11-23-2033.41+2026-11-23-2033.44.gz",
+        "2026-11-23-2033.44.gz",
+        "notes",
+    ] {
+        write(&directory.join(name), "theirs");
+    }
+    archive.publish();
+    assert_eq!(patch_files(&archive, PACKAGES), [format!("{PACKAGES}.diff/notes")]);
+}
+
+#[test]
 fn patches_that_are_not_worth_their_size_are_not_made() {
     let mut archive = archive();
     archive.publish();
@@ -299,4 +315,32 @@ fn an_index_comes_from_nothing_and_goes_to_nothing() {
         archive.check_release();
         assert!(followed(&archive, PACKAGES, &text).is_none_or(|text| text == archive.text(PACKAGES)));
     }
+}
+
+#[test]
+fn a_table_has_the_digests_that_all_its_states_have() {
+    let mut archive = archive();
+    archive.distribution.digests = vec![DigestKind::Sha256];
+    archive.publish();
+    let text = archive.text(PACKAGES);
+    night(&mut archive, 0);
+    let has = |archive: &Archive, kind: &str| {
+        let table = archive.text(&format!("{PACKAGES}.diff/Index"));
+        ["Current", "History", "Patches", "Download"].map(|field| table.contains(&format!("{kind}-{field}:")))
+    };
+    assert_eq!(
+        (has(&archive, "SHA1"), has(&archive, "SHA256")),
+        ([false; 4], [true; 4])
+    );
+    archive.distribution.digests = vec![DigestKind::Sha1, DigestKind::Sha256, DigestKind::Sha512];
+    night(&mut archive, 1);
+    assert_eq!(
+        (has(&archive, "SHA512"), has(&archive, "SHA256")),
+        ([false; 4], [true; 4])
+    );
+    assert_eq!(followed(&archive, PACKAGES, &text).unwrap(), archive.text(PACKAGES));
+    for number in 2..5 {
+        night(&mut archive, number);
+    }
+    assert_eq!((has(&archive, "SHA1"), has(&archive, "SHA512")), ([true; 4], [true; 4]));
 }
