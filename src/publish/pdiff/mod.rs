@@ -130,14 +130,15 @@ impl Patcher<'_> {
         };
         let recorded = self.previous.patches.get(&file.path).cloned().unwrap_or_default();
         let mut history = self.take_over(file, recorded)?;
+        let smallest_bytes = smallest_form(file, made)?;
         if old.root != current.root {
             match self.compare(old, current, &history.lines) {
                 Some(Comparison { hunks, lines: counts }) => {
                     history.lines = counts;
-                    if let Some(script) = lines::script_of(&hunks).filter(|script| !script.is_empty()) {
-                        self.add(file, &mut history, (old.content, &script))?;
-                    } else if !hunks.is_empty() {
-                        self.retire(&mut history, usize::MAX);
+                    match lines::script_of(&hunks) {
+                        Some(script) if script.is_empty() => {}
+                        Some(script) => self.add(file, &mut history, (old.content, &script), smallest_bytes)?,
+                        None => self.retire(&mut history, usize::MAX),
                     }
                 }
                 None => {
@@ -146,7 +147,7 @@ impl Patcher<'_> {
                 }
             }
         }
-        self.shorten(&mut history, file, current, made)?;
+        self.shorten(&mut history, (file.patches, smallest_bytes), current);
         Ok(history)
     }
 
@@ -185,16 +186,24 @@ impl Patcher<'_> {
         (compared.hunks.is_empty() == is_same_text).then_some(compared)
     }
 
+    /// Writes the patch from the state before, if it has no more than so many bytes; else no way leads to this state.
     fn add(
         &self,
         file: &IndexFile,
         history: &mut PatchHistory,
         (from, script): (FileDigests, &[u8]),
+        most_bytes: u64,
     ) -> Result<(), Error> {
         let named = self.request.date.max(history.last_named.saturating_add(1));
-        let place = self.tree.place(&patch_path(&file.path, named)?)?;
-        let (packed, _) = Joined::Gzip.compress(script).at("compress", &place)?;
-        fsio::write_new(&place, &packed)?;
+        let path = patch_path(&file.path, named)?;
+        let (packed, _) = Joined::Gzip
+            .compress(script)
+            .at("compress", &self.tree.live_path(&path))?;
+        if packed.len() as u64 > most_bytes {
+            self.retire(history, usize::MAX);
+            return Ok(());
+        }
+        fsio::write_new(&self.tree.place(&path)?, &packed)?;
         let kinds: Vec<DigestKind> = kinds(self.digests()).collect();
         history.last_named = named;
         history.patches.push(Patch {
@@ -206,33 +215,22 @@ impl Patcher<'_> {
         Ok(())
     }
 
-    /// Leaves what is worth it: no more than are wanted, no more bytes than the smallest form of the index has, and no
-    /// way that leads past the present state.
-    fn shorten(
-        &self,
-        history: &mut PatchHistory,
-        file: &IndexFile,
-        current: &PublishedFile,
-        made: &Made<'_>,
-    ) -> Result<(), Error> {
-        let mut smallest = u64::MAX;
-        for form in &file.forms {
-            let size = made.get(&file.path_of(*form)?).map(|form| form.content.size_bytes);
-            smallest = smallest.min(size.unwrap_or(u64::MAX));
-        }
+    /// Leaves what is worth it: no more patches and bytes than these, and no way that leads past the present state.
+    fn shorten(&self, history: &mut PatchHistory, (most, most_bytes): (usize, u64), current: &PublishedFile) {
         let is_present = |patch: &Patch| patch.from.digests.sha256 == current.content.digests.sha256;
-        let mut first = history.patches.iter().rposition(is_present).map_or(0, |at| at + 1);
-        first = first.max(history.patches.len().saturating_sub(file.patches));
+        let past = history.patches.iter().rposition(is_present);
+        let mut first = past
+            .map_or(0, |at| at + 1)
+            .max(history.patches.len().saturating_sub(most));
         let mut bytes = 0_u64;
         for (at, patch) in history.patches.iter().enumerate().rev() {
             bytes = bytes.saturating_add(patch.packed.size_bytes);
-            if bytes > smallest {
+            if bytes > most_bytes {
                 first = first.max(at + 1);
                 break;
             }
         }
         self.retire(history, first);
-        Ok(())
     }
 
     /// Offers the first patches no longer.
@@ -280,6 +278,16 @@ impl PatchHistory {
         let offered = self.patches.iter().map(|patch| (patch.named, &patch.packed));
         retired.chain(offered)
     }
+}
+
+/// The size of the smallest file that the index is published as: what a client without patches fetches.
+fn smallest_form(file: &IndexFile, made: &Made<'_>) -> Result<u64, Error> {
+    let mut smallest = u64::MAX;
+    for form in &file.forms {
+        let size = made.get(&file.path_of(*form)?).map(|form| form.content.size_bytes);
+        smallest = smallest.min(size.unwrap_or(u64::MAX));
+    }
+    Ok(smallest)
 }
 
 fn patch_path(index: &ArchivePath, named: i64) -> Result<ArchivePath, Error> {
