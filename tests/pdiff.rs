@@ -118,7 +118,7 @@ fn requests(update: &Output) -> Vec<String> {
     paths.filter(|path| *path != "InRelease").map(str::to_owned).collect()
 }
 
-/// Whether it is the whole index of packages, and no patch.
+/// Whether it is a whole index, and no patch or table of patches.
 fn is_whole(path: &str) -> bool {
     path.starts_with("main/") && !path.contains(".diff/")
 }
@@ -256,8 +256,6 @@ fn reprepro_follows_two_nights_by_patches_alone() -> TestResult {
         if night > 0 {
             archive.night(night)?;
         }
-        let before = server.requests()?.len();
-        assert!(night > 0 || before == 0);
         let update = mirror.run(["-VV", "update", "local"]).ok();
         let requests = server.requests()?;
         let whole = requests.iter().filter(|request| {
