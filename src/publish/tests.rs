@@ -14,6 +14,8 @@ use crate::pgp::clearsigned::split_clearsigned;
 use crate::pgp::{Algorithm, KeyHome, NewKey, verify_clearsigned, verify_detached};
 use crate::store::{Database, Provenance};
 
+mod patches;
+
 const CONF: &str = "Architectures: amd64 source\nComponents: main role/web\nContents: .gz\n\
     DebIndices: Packages Release . .gz\nUDebIndices: Packages . .gz\nDscIndices: Sources Release .gz\n";
 
@@ -171,8 +173,9 @@ impl Archive {
         for name in files_below(&self.live("")) {
             let is_release = RELEASE_NAMES.contains(&name.as_str());
             let is_link = self.live(&name).is_symlink();
+            let is_patch = name.contains(".diff/") && name.ends_with(".gz");
             assert!(
-                is_release || is_link || name.contains("by-hash/") || listed.contains(&name),
+                is_release || is_link || is_patch || name.contains("by-hash/") || listed.contains(&name),
                 "{name}"
             );
         }
