@@ -3,6 +3,9 @@
 
 pub mod lock;
 pub mod process;
+mod writeback;
+
+pub use writeback::EarlyWriter;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -15,6 +15,7 @@ pub mod init;
 pub mod key_package;
 pub mod keys;
 mod list_format;
+mod lookup;
 mod lost;
 pub mod notify;
 mod override_files;

@@ -12,7 +12,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::Error;
 use super::parts::{Joined, Part};
 use crate::conf::distribution::Compression;
-use crate::fsio::AtPath;
+use crate::fsio::{AtPath, EarlyWriter};
 use crate::model::{DigestKind, FileDigests, Hasher, Sha256};
 use crate::store::BlockId;
 
@@ -59,7 +59,7 @@ pub(super) fn write_index(
         .create_new(true)
         .open(path)
         .at("create", path)?;
-    let mut out = HashingWriter::new(BufWriter::new(file), kinds);
+    let mut out = HashingWriter::new(BufWriter::new(EarlyWriter::new(file)), kinds);
     let mut parts = Vec::new();
     match form {
         Compression::Plain => index.copy_text(&mut out, path)?,

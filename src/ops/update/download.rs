@@ -16,8 +16,8 @@ use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
+use super::super::lookup::refuse_other_content;
 use super::super::plan;
-use super::super::session::refuse_other_content;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
