@@ -109,7 +109,7 @@ impl IndexText<'_> {
     fn groups(&self, form: Joined) -> Vec<Group> {
         let level = match form {
             Joined::Gzip | Joined::Zstd => self.part_level,
-            Joined::Xz => self.part_level + 2,
+            Joined::Xz => self.part_level.saturating_add(2),
         };
         let mut groups: Vec<Vec<BlockId>> = Vec::new();
         for (block, cut_level) in &self.blocks {

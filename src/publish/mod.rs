@@ -83,6 +83,8 @@ pub struct Request<'a> {
     pub retain_seconds: i64,
     /// Whether files that did not change are checked.
     pub check: Check,
+    /// Whether compressed files are made in one piece: a little smaller, and readable for what stops after the first.
+    pub in_one_piece: bool,
 }
 
 impl std::fmt::Debug for Request<'_> {
@@ -143,6 +145,7 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
         tree: &tree,
         previous: request.previous,
         digests: &distribution.digests,
+        in_one_piece: request.in_one_piece,
     };
     let (mut made, contents) = writer.write_all(&layout)?;
     let patched = pdiff::patch_all(request, &tree, &layout, &made)?;

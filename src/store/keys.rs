@@ -305,3 +305,13 @@ pub(super) fn decode_path(key: &[u8]) -> Result<ArchivePath, CodecError> {
 pub(super) fn decode_time(value: &[u8]) -> Result<i64, CodecError> {
     checked("time", value.try_into().map(i64::from_be_bytes))
 }
+
+/// The rows of the table by source of an item.
+pub(super) fn source_rows<'a>(
+    head: &'a HeadId,
+    item_key: &'a [u8],
+    listed: &'a Listed,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let sources = listed.sources().into_iter();
+    sources.map(move |source| source_row(source, head, item_key))
+}

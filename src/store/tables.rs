@@ -212,12 +212,12 @@ impl Tables {
                 };
                 if let Some(old) = old {
                     let listed = Listed::decode(head, old.key, old.meta)?;
-                    rows.extend(row_keys(head, old.key, &listed).map(|row| (row, None)));
+                    rows.extend(keys::source_rows(head, old.key, &listed).map(|row| (row, None)));
                     dropped.extend(files_of(&listed));
                 }
                 if let Some(new) = new {
                     let listed = Listed::decode(head, new.key, new.meta)?;
-                    rows.extend(row_keys(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
+                    rows.extend(keys::source_rows(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
                     added.extend(files_of(&listed));
                 }
                 Ok(())
@@ -257,7 +257,7 @@ impl Tables {
             for at in objects.root(*root)?.blocks() {
                 for row in objects.block_table(&at.block)? {
                     let listed = Listed::decode(head, &row.key, &row.meta)?;
-                    rows.extend(row_keys(head, &row.key, &listed).map(|key| (key, row_value(&row.meta))));
+                    rows.extend(keys::source_rows(head, &row.key, &listed).map(|key| (key, row_value(&row.meta))));
                     referenced.extend(files_of(&listed));
                 }
             }
@@ -422,11 +422,6 @@ impl Tables {
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// Pool files by path.
 type Files = BTreeMap<ArchivePath, FileDigests>;
-
-fn row_keys<'a>(head: &'a HeadId, item_key: &'a [u8], listed: &'a Listed) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let sources = listed.sources().into_iter();
-    sources.map(move |source| keys::source_row(source, head, item_key))
-}
 
 fn row_value(meta: &[u8]) -> Option<Vec<u8>> {
     let value = if meta.len() > MAX_VALUE_BYTES { &[] } else { meta };
