@@ -10,8 +10,16 @@
 )]
 #![expect(clippy::print_stdout, reason = "the number of failures tried is worth knowing")]
 
+#[path = "failures/backup.rs"]
+mod backup;
+#[path = "failures/direct.rs"]
+mod direct;
 #[path = "failures/disk.rs"]
 mod disk;
+#[path = "failures/full.rs"]
+mod full;
+#[path = "failures/reading.rs"]
+mod reading;
 #[path = "failures/trial.rs"]
 mod trial;
 

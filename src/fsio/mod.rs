@@ -48,13 +48,20 @@ impl Error {
     /// What the user can do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        match self.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Some("make room there, then run it again: even removing packages needs some".into())
-            }
-            _ => None,
-        }
+        room_hint(self)
     }
+}
+
+/// What the user can do if a full disk is among the causes of an error.
+#[must_use]
+pub fn room_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    };
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    let hint = "make room there, then run it again: even removing packages needs some";
+    causes.any(is_full).then(|| hint.into())
 }
 
 /// The result of a file operation.

@@ -13,7 +13,7 @@ use crate::support::steps::{Step, can_inject, copy_tree, steps_of, traced};
 use crate::support::{Output, TestEnv, TestResult, Tool, have_tools};
 
 /// How many failures of each command a plain run tries.
-const TRIED: usize = 60;
+const TRIED: usize = 24;
 /// The longest that a disturbed command may take.
 const PATIENCE_SECONDS: &str = "60";
 
@@ -116,7 +116,8 @@ impl Settled {
     }
 }
 
-fn files_below(directory: &Path) -> TestResult<Vec<PathBuf>> {
+/// All files below a directory.
+pub fn files_below(directory: &Path) -> TestResult<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -411,8 +412,8 @@ pub fn fail_for_room(
     let disk = disk;
     let full = disk.used()?;
     // while it runs it needs more than what stays
-    let pages = full.pages.saturating_sub(empty.pages) + 250;
-    let files = full.files.saturating_sub(empty.files) + 90;
+    let pages = full.pages.saturating_sub(empty.pages) + 120;
+    let files = full.files.saturating_sub(empty.files) + 60;
     let rooms = (0..pages).map(Room::Pages).chain((0..files).map(Room::Files));
     let rooms: Vec<Room> = rooms.collect();
     try_each(&format!("{name}, in little room"), &rooms, |room, with_check| {

@@ -12,6 +12,7 @@
 
 pub mod changes;
 pub mod client;
+pub mod clock;
 pub mod deb;
 pub mod env;
 pub mod gpg;
