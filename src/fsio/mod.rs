@@ -87,7 +87,10 @@ impl<T, E: Into<io::Error>> AtPath<T> for std::result::Result<T, E> {
 }
 
 /// Opens a regular file to read it. A pipe that nobody writes to is refused, and waits for nobody.
-fn open_regular(path: &Path) -> Result<File> {
+///
+/// # Errors
+/// It cannot be opened, or is something else.
+pub fn open_regular(path: &Path) -> Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).at("open", path)?);
     if file.metadata().at("read", path)?.is_file() {

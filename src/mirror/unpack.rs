@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::sync::mpsc;
 
 use super::{Error, Result};
 use crate::conf::update::ListForm;
@@ -10,6 +11,8 @@ use crate::fsio::AtPath;
 use crate::model::{DigestKind, FileDigests, Hasher};
 
 const CHUNK_BYTES: usize = 256 << 10;
+/// How many pieces are unpacked before somebody has taken the first.
+const PIECES_AHEAD: usize = 8;
 /// The most memory that an xz or lzma decoder may take.
 const DECODER_MEMORY_BYTES: u64 = 256 << 20;
 
@@ -86,29 +89,49 @@ pub(super) fn unpack_into(
     mut each: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<FileDigests> {
     let file = BufReader::with_capacity(CHUNK_BYTES, File::open(packed).at("open", packed)?);
-    let broken = |source: io::Error| Error::Unpack {
-        url: url.to_owned(),
-        problem: source.to_string(),
-    };
-    let mut source = reader(form, file).map_err(broken)?;
     let mut hasher = Hasher::of_kinds(kinds);
-    let mut buffer = vec![0; CHUNK_BYTES];
     let mut length = 0_u64;
-    loop {
-        let count = source.read(&mut buffer).map_err(broken)?;
-        if count == 0 {
-            return Ok(hasher.finish());
-        }
-        length = length.saturating_add(count as u64);
-        if length > limit_bytes {
-            return Err(Error::TooLong {
+    let (pieces, unpacked) = mpsc::sync_channel(PIECES_AHEAD);
+    std::thread::scope(|scope| {
+        // a decoder fills a core; what is done with its output has another
+        scope.spawn(move || send_pieces(form, file, &pieces));
+        for piece in unpacked {
+            let bytes = piece.map_err(|source| Error::Unpack {
                 url: url.to_owned(),
-                limit_bytes,
-            });
+                problem: source.to_string(),
+            })?;
+            length = length.saturating_add(bytes.len() as u64);
+            if length > limit_bytes {
+                return Err(Error::TooLong {
+                    url: url.to_owned(),
+                    limit_bytes,
+                });
+            }
+            hasher.update(&bytes);
+            each(&bytes)?;
         }
-        let bytes = buffer.get(..count).unwrap_or_default();
-        hasher.update(bytes);
-        each(bytes)?;
+        Ok(hasher.finish())
+    })
+}
+
+/// Unpacks a file into pieces, for as long as somebody takes them.
+fn send_pieces(form: ListForm, file: BufReader<File>, pieces: &mpsc::SyncSender<io::Result<Vec<u8>>>) {
+    let mut source = match reader(form, file) {
+        Ok(source) => source,
+        // who does not listen any more has failed already
+        Err(error) => return drop(pieces.send(Err(error))),
+    };
+    loop {
+        let mut piece = Vec::with_capacity(CHUNK_BYTES);
+        let read = source.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut piece);
+        let goes_on = match read {
+            Ok(0) => return,
+            Ok(_) => pieces.send(Ok(piece)).is_ok(),
+            Err(error) => return drop(pieces.send(Err(error))),
+        };
+        if !goes_on {
+            return;
+        }
     }
 }
 

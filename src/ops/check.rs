@@ -71,7 +71,7 @@ pub fn check(archive: &Archive<'_>, names: &[String]) -> Result<()> {
         }
     }
     if names.is_empty() && !archive.settings.dry_run {
-        register_strays(&session, &store)?;
+        register_strays(&session, store)?;
     }
     super::vanished::warn(archive, &snapshot);
     drop((store, snapshot));

@@ -57,7 +57,7 @@ pub fn copy(archive: &Archive<'_>, to: &str, from: &str, wanted: &Wanted) -> Res
         cause,
         ..Told::default()
     };
-    session.carry_out(store, plan, &told)
+    session.carry_out(plan, &told)
 }
 
 fn select(archive: &Archive<'_>, snapshot: &Snapshot, from: &Distribution, wanted: &Wanted) -> Result<Vec<Found>> {

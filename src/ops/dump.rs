@@ -23,7 +23,6 @@ pub fn load(archive: &Archive<'_>, dump: &mut impl BufRead) -> Result<()> {
     let session = Session::begin(archive)?;
     let store = session.open()?;
     store.load(dump, &session.provenance())?;
-    drop(store);
     session.finish()
 }
 

@@ -55,7 +55,7 @@ pub fn collect(session: &Session<'_>, files: &[ArchivePath]) {
 
 /// Removes all pool files that are due, and objects of the database that nothing needs, as [`collect`] does.
 pub fn collect_all(session: &Session<'_>) {
-    match session.open().and_then(|store| due(session, &store)) {
+    match session.open().and_then(|store| due(session, store)) {
         Ok(files) => collect(session, &files),
         Err(error) => session.archive.reporter.warning(&with_causes(&error)),
     }
@@ -67,7 +67,7 @@ fn remove_due(session: &Session<'_>) -> Result<()> {
     }
     let store = session.open()?;
     // asked again: publishing may have begun their grace time anew
-    let Removal { problems, .. } = remove_files(session, &store, due(session, &store)?)?;
+    let Removal { problems, .. } = remove_files(session, store, due(session, store)?)?;
     let warn = |error| session.archive.reporter.warning(&with_causes(&error));
     problems.into_iter().for_each(warn);
     Ok(())
@@ -105,8 +105,7 @@ pub fn delete_unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
     }
     let session = Session::begin(archive)?;
     let store = session.open()?;
-    let unwanted = free_since(&store, i64::MAX)?;
-    drop(store);
+    let unwanted = free_since(store, i64::MAX)?;
     // what clients see may still name them, if a command was killed
     session.publish_and_tell(&[], &Told::default())?;
     if !unwanted.is_empty() && !export::is_all_published(archive)? {
@@ -115,7 +114,7 @@ pub fn delete_unreferenced(archive: &Archive<'_>) -> Result<Vec<ArchivePath>> {
             .warning("nothing is deleted: what clients see is not the present state, and may name these files");
         return Ok(Vec::new());
     }
-    let Removal { removed, problems } = remove_files(&session, &session.open()?, unwanted)?;
+    let Removal { removed, problems } = remove_files(&session, store, unwanted)?;
     collect(&session, &[]);
     let mut problems = problems.into_iter();
     let first = problems.next();

@@ -34,7 +34,7 @@ pub fn pull(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
             let store = session.open()?;
             let archived = archiving::pushed_out(&archive.conf, &store.snapshot()?, &plan.changes)?;
             plan.changes.extend(archived);
-            outcome.rows.extend(session.carry_out_part(store, plan, &told)?.rows);
+            outcome.rows.extend(session.carry_out_part(plan, &told)?.rows);
         }
     }
     if !archive.settings.dry_run {

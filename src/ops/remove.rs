@@ -62,7 +62,7 @@ pub fn remove(archive: &Archive<'_>, distribution: &str, unwanted: &Unwanted) ->
         cause,
         ..Told::default()
     };
-    session.carry_out(store, plan, &told)
+    session.carry_out(plan, &told)
 }
 
 /// Finds what is to go.

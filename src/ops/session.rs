@@ -1,6 +1,7 @@
 //! Carrying a plan out, in the order that a crash at any point leaves the archive whole: files into the pool, the
 //! commit, then publishing, then log, notifiers and garbage.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ pub struct Session<'a> {
     pub now: i64,
     /// The archive's state before the command.
     pub before: Snapshot,
+    store: OnceCell<Store>,
 }
 
 /// What a command did, or with `--dry-run` would do.
@@ -86,6 +88,7 @@ impl<'a> Session<'a> {
             now: (settings.clock)(),
             before,
             guard,
+            store: OnceCell::new(),
         };
         if session.guard.was_left()
             && let Err(error) = session.clear_up()
@@ -105,17 +108,20 @@ impl<'a> Session<'a> {
         Ok(fsio::remove_tree(&spool_directory(directories))?)
     }
 
-    /// Opens the state for a short while. What had to be repaired is told.
+    /// The state, opened when it is first asked for. What had to be repaired is told.
     ///
     /// # Errors
     /// The database cannot be opened, even after a repair.
-    pub fn open(&self) -> Result<Store> {
+    pub fn open(&self) -> Result<&Store> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
         let store = self.guard.open()?;
         self.guard
             .take_repairs()
             .iter()
             .for_each(|repair| self.archive.reporter.warning(repair));
-        Ok(store)
+        Ok(self.store.get_or_init(|| store))
     }
 
     /// The place where incoming files wait, in the file system of the pool, for as long as the session lasts.
@@ -136,8 +142,8 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Before the commit: nothing has happened. After it, publishing may have failed: the change is kept, and the next
     /// command publishes it.
-    pub fn carry_out(&self, store: Store, plan: Plan, told: &Told) -> Result<Outcome> {
-        let (outcome, garbage) = self.change(store, plan, told)?;
+    pub fn carry_out(&self, plan: Plan, told: &Told) -> Result<Outcome> {
+        let (outcome, garbage) = self.change(plan, told)?;
         if let Some(garbage) = garbage {
             garbage::collect(self, &garbage?);
         }
@@ -149,28 +155,28 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// As [`Self::carry_out`].
-    pub fn carry_out_part(&self, store: Store, plan: Plan, told: &Told) -> Result<Outcome> {
-        Ok(self.change(store, plan, told)?.0)
+    pub fn carry_out_part(&self, plan: Plan, told: &Told) -> Result<Outcome> {
+        Ok(self.change(plan, told)?.0)
     }
 
     /// Carries a plan out, publishes and logs; gives the garbage, too, if anything was done.
-    fn change(&self, store: Store, mut plan: Plan, told: &Told) -> Result<(Outcome, Option<Garbage>)> {
+    fn change(&self, mut plan: Plan, told: &Told) -> Result<(Outcome, Option<Garbage>)> {
+        let store = self.open()?;
         let snapshot = store.snapshot()?;
-        let followed = self.tracking_edits(&store, &snapshot, &plan)?;
+        let followed = self.tracking_edits(store, &snapshot, &plan)?;
         plan.track_edits.extend(followed);
         let outcome = Outcome { rows: plan.rows() };
         if self.archive.settings.dry_run {
             return Ok((outcome, None));
         }
         lost::refuse(self.archive, &snapshot)?;
-        self.bring_files_in(&store, std::mem::take(&mut plan.new_files))?;
-        let unfinished = match self.commit(&store, &plan) {
+        self.bring_files_in(store, std::mem::take(&mut plan.new_files))?;
+        let unfinished = match self.commit(store, &plan) {
             Err(error @ Error::Store(store::Error::AfterCommit { .. })) => Some(error),
             committed => committed.map(|()| None)?,
         };
         // the change has happened: nothing from here on may keep it from being published and told
-        let garbage = garbage::due(self, &store);
-        drop((store, snapshot));
+        let garbage = garbage::due(self, store);
         let published = self.publish_and_tell(&plan.changes, told);
         if let Some(error) = unfinished {
             if let Err(error) = published {

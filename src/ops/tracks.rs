@@ -99,7 +99,7 @@ pub fn tidy(archive: &Archive<'_>, names: &[String], rebuild: bool) -> Result<Ou
         plan.track_edits
             .extend(tracking::tidy(distribution, &packages, tracks, rebuild));
     }
-    session.carry_out(store, plan, &Told::default())
+    session.carry_out(plan, &Told::default())
 }
 
 /// Forgets one record; files that only it kept become garbage.
@@ -132,7 +132,7 @@ pub fn remove(archive: &Archive<'_>, name: &str, source: &SourceName, version: &
         track_edits: vec![edit],
         ..Plan::default()
     };
-    session.carry_out(store, plan, &Told::default())
+    session.carry_out(plan, &Told::default())
 }
 
 /// Forgets all records of distributions. While the configuration still says `Tracking:`, only with `--delete`.
@@ -159,5 +159,5 @@ pub fn remove_all(archive: &Archive<'_>, names: &[String]) -> Result<Outcome> {
                 version: track.version,
             }));
     }
-    session.carry_out(store, plan, &Told::default())
+    session.carry_out(plan, &Told::default())
 }

@@ -68,5 +68,5 @@ pub fn clear(archive: &Archive<'_>) -> Result<Outcome> {
         track_edits,
         ..Plan::default()
     };
-    session.carry_out(store, plan, &Told::default())
+    session.carry_out(plan, &Told::default())
 }

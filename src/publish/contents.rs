@@ -2,7 +2,7 @@
 //! from the indexes of packages and the file list of each .deb, and is a block index itself, by path: when packages
 //! change, only the blocks with their paths do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use super::Error;
@@ -12,7 +12,7 @@ use super::record::DerivedContents;
 use crate::model::stanza;
 use crate::model::{ArchivePath, IndexId, Sha256};
 use crate::store::blocks::{Block, BlockId, Item, ItemRef, Root, RootId, group};
-use crate::store::edit::{self, BlockStore, Change};
+use crate::store::edit::{self, Ahead, BlockSource, BlockStore, Change};
 use crate::store::objects::Objects;
 
 /// A line is 70 bytes, a stanza 800: blocks of 64 lines would be far too many small files.
@@ -21,7 +21,7 @@ pub(super) const PATH_BLOCK_LEVEL: u32 = 11;
 const SEPARATOR: &[u8] = b"\t    ";
 
 /// Looks up the paths in a .deb, without `/` or `./` at the start; None if nobody has read that .deb.
-pub type FileLists<'a> = dyn Fn(&Sha256) -> Result<Option<Vec<Vec<u8>>>, crate::store::Error> + 'a;
+pub type FileLists<'a> = dyn Fn(&Sha256) -> Result<Option<Vec<Vec<u8>>>, crate::store::Error> + Sync + 'a;
 
 /// A .deb whose file list is not known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,15 +43,25 @@ pub(super) struct Deriver<'a> {
 /// The object store with the larger blocks of a Contents index.
 struct PathBlocks<'a>(&'a Objects);
 
-impl BlockStore for PathBlocks<'_> {
+impl BlockSource for PathBlocks<'_> {
     type Error = Error;
 
     fn load(&self, id: &BlockId) -> Result<Block, Error> {
-        self.0.block(id).map_err(Error::store)
+        self.0.load(id).map_err(Error::store)
     }
 
+    fn load_all(&self, ids: &[BlockId]) -> Result<Vec<Block>, Error> {
+        self.0.load_all(ids).map_err(Error::store)
+    }
+}
+
+impl BlockStore for PathBlocks<'_> {
     fn save(&self, block: &Block) -> Result<BlockId, Error> {
-        self.0.put_block(block).map_err(Error::store)
+        self.0.save(block).map_err(Error::store)
+    }
+
+    fn save_all(&self, blocks: &[Block]) -> Result<Vec<BlockId>, Error> {
+        self.0.save_all(blocks).map_err(Error::store)
     }
 
     fn block_level(&self) -> u32 {
@@ -189,7 +199,7 @@ impl Deriver<'_> {
         let mut owners = Owners::new();
         for (index, root) in packages {
             let root = self.objects.root_or_empty(*root).map_err(Error::store)?;
-            let mut reader = Reader::new(self.objects, &root);
+            let mut reader = Reader::new(self.objects, &root, names.iter().map(Vec::as_slice));
             for name in names {
                 let Some(block) = reader.block_of(name)? else { continue };
                 for item in block.items().filter(|item| group(item.key) == name.as_slice()) {
@@ -209,14 +219,12 @@ impl Deriver<'_> {
 
     fn edits(&self, root: &Root, before: &Owners, after: &Owners) -> Result<BTreeMap<Vec<u8>, Option<Item>>, Error> {
         let none = BTreeSet::new();
-        let mut reader = Reader::new(self.objects, root);
         let mut edits = BTreeMap::new();
-        let keys: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
+        let mut keys: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
+        keys.retain(|key| before.get(*key) != after.get(*key));
+        let mut reader = Reader::new(self.objects, root, keys.iter().map(|key| key.as_slice()));
         for key in keys {
             let (old, new) = (before.get(key).unwrap_or(&none), after.get(key).unwrap_or(&none));
-            if old == new {
-                continue;
-            }
             let block = reader.block_of(key)?;
             let mut owners = match block.and_then(|block| block.find(key)) {
                 Some(item) => read_line(item),
@@ -245,7 +253,8 @@ impl Deriver<'_> {
     }
 }
 
-fn check_missing(missing: BTreeSet<MissingFileList>) -> Result<(), Error> {
+/// Fails if a list is missing.
+pub(super) fn check_missing(missing: BTreeSet<MissingFileList>) -> Result<(), Error> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -256,27 +265,34 @@ fn check_missing(missing: BTreeSet<MissingFileList>) -> Result<(), Error> {
 
 /// Reads the blocks of an index that ascending keys fall in, each once.
 struct Reader<'a> {
-    objects: &'a Objects,
     root: &'a Root,
+    blocks: Ahead<'a, Objects>,
     last: Option<(BlockId, Block)>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(objects: &'a Objects, root: &'a Root) -> Self {
+    /// A reader that will be asked for just these keys.
+    fn new<'k>(objects: &'a Objects, root: &'a Root, keys: impl Iterator<Item = &'k [u8]>) -> Self {
+        let mut ids: VecDeque<BlockId> = VecDeque::new();
+        for at in keys.filter_map(|key| root.block_of_group(key)) {
+            if ids.back() != Some(&at.block) {
+                ids.push_back(at.block);
+            }
+        }
         Self {
-            objects,
             root,
+            blocks: Ahead::new(objects, ids),
             last: None,
         }
     }
 
-    fn block_of(&mut self, name: &[u8]) -> Result<Option<&Block>, Error> {
-        let Some(at) = self.root.block_of_group(name) else {
+    fn block_of(&mut self, key: &[u8]) -> Result<Option<&Block>, Error> {
+        let Some(at) = self.root.block_of_group(key) else {
             return Ok(None);
         };
         if self.last.as_ref().is_none_or(|(id, _)| *id != at.block) {
-            let block = self.objects.block(&at.block).map_err(Error::store)?;
-            self.last = Some((at.block, block));
+            let next = self.blocks.load_next().map_err(Error::store)?;
+            self.last = next.map(|block| (at.block, block));
         }
         Ok(self.last.as_ref().map(|(_, block)| block))
     }

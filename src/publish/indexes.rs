@@ -1,19 +1,21 @@
 //! Writes all index files of a new tree: those that did not change are taken over, the others are written, several at a
 //! time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::compress::{IndexText, Previous, digest_text, write_index};
-use super::contents::PATH_BLOCK_LEVEL;
+use super::contents::{Deriver, PATH_BLOCK_LEVEL, check_missing};
 use super::layout::{IndexFile, Layout, Source};
-use super::record::{Published, PublishedFile};
+use super::record::{DerivedContents, Published, PublishedFile};
 use super::tree::Tree;
 use super::{Error, digests_of};
 use crate::conf::distribution::Compression;
 use crate::fsio;
-use crate::model::{ArchivePath, DigestKind};
+use crate::model::{ArchivePath, DigestKind, IndexId};
+use crate::store::Snapshot;
 use crate::store::blocks::{BlockId, Root, RootId, cut_level, group};
-use crate::store::objects::Objects;
 
 /// A gzip or zstd part has 256 packages on average: 1.4% larger than in one piece. An xz part has 1,024.
 const PACKAGES_PART_LEVEL: u32 = 8;
@@ -28,32 +30,59 @@ struct Target {
 
 /// Writes index files into a new tree.
 pub(super) struct IndexWriter<'a> {
-    pub(super) objects: &'a Objects,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) deriver: Deriver<'a>,
     pub(super) tree: &'a Tree,
     pub(super) previous: Option<&'a Published>,
     pub(super) digests: &'a [DigestKind],
 }
 
+type Files = Vec<(ArchivePath, PublishedFile)>;
+/// Contents indexes by the path of their plain form.
+type ContentsByPath = BTreeMap<ArchivePath, DerivedContents>;
+
 impl IndexWriter<'_> {
-    /// All files of the layout in the order of Release, `root_of` saying what is in each index.
-    pub(super) fn write_all(
-        &self,
-        layout: &Layout,
-        root_of: impl Fn(&IndexFile) -> Option<RootId> + Sync,
-    ) -> Result<Vec<(ArchivePath, PublishedFile)>, Error> {
-        let made: Vec<Vec<_>> = layout
-            .files
-            .par_iter()
-            .map(|file| match &file.source {
-                Source::Text(text) => self.write_text(file, text.as_bytes()),
-                Source::Packages(_) => self.write_forms(file, root_of(file), PACKAGES_PART_LEVEL),
-                Source::Contents(_) => self.write_forms(file, root_of(file), PATH_BLOCK_LEVEL + 1),
-            })
-            .collect::<Result<_, Error>>()?;
-        Ok(made.into_iter().flatten().collect())
+    /// All files of the layout in the order of Release, and the Contents indexes that were derived for them.
+    ///
+    /// # Errors
+    /// [`Error::FileListsMissing`] with all that are missing for any of them, so that the caller has to come back once.
+    pub(super) fn write_all(&self, layout: &Layout) -> Result<(Files, ContentsByPath), Error> {
+        let made: Vec<_> = layout.files.par_iter().map(|file| self.write(file)).collect();
+        let (mut files, mut contents) = (Files::new(), ContentsByPath::new());
+        let mut missing = BTreeSet::new();
+        for (made, file) in made.into_iter().zip(&layout.files) {
+            match made {
+                Ok((forms, derived)) => {
+                    files.extend(forms);
+                    contents.extend(derived.map(|derived| (file.path.clone(), derived)));
+                }
+                Err(Error::FileListsMissing { packages }) => missing.extend(packages),
+                Err(error) => return Err(error),
+            }
+        }
+        check_missing(missing)?;
+        Ok((files, contents))
     }
 
-    fn write_text(&self, file: &IndexFile, text: &[u8]) -> Result<Vec<(ArchivePath, PublishedFile)>, Error> {
+    fn write(&self, file: &IndexFile) -> Result<(Files, Option<DerivedContents>), Error> {
+        match &file.source {
+            Source::Text(text) => Ok((self.write_text(file, text.as_bytes())?, None)),
+            Source::Packages(index) => {
+                let root = self.snapshot.head(index);
+                Ok((self.write_forms(file, root, PACKAGES_PART_LEVEL)?, None))
+            }
+            Source::Contents(indexes) => {
+                let with_root = |index: &IndexId| (index.clone(), self.snapshot.head(index));
+                let packages = indexes.iter().map(with_root).collect();
+                let previous = self.previous.and_then(|previous| previous.contents.get(&file.path));
+                let derived = self.deriver.derive(packages, previous)?;
+                let forms = self.write_forms(file, derived.root, PATH_BLOCK_LEVEL + 1)?;
+                Ok((forms, Some(derived)))
+            }
+        }
+    }
+
+    fn write_text(&self, file: &IndexFile, text: &[u8]) -> Result<Files, Error> {
         let content = digests_of(text, self.digests);
         let is_known = self
             .published(&file.path)
@@ -64,14 +93,10 @@ impl IndexWriter<'_> {
         Ok(vec![(file.path.clone(), PublishedFile::plain(content))])
     }
 
-    fn write_forms(
-        &self,
-        file: &IndexFile,
-        root: Option<RootId>,
-        part_level: u32,
-    ) -> Result<Vec<(ArchivePath, PublishedFile)>, Error> {
-        let blocks = self.objects.root_or_empty(root).map_err(Error::store)?;
-        let read = |id: &BlockId| self.objects.block_text(id).map_err(Error::store);
+    fn write_forms(&self, file: &IndexFile, root: Option<RootId>, part_level: u32) -> Result<Files, Error> {
+        let objects = self.snapshot.objects();
+        let blocks = objects.root_or_empty(root).map_err(Error::store)?;
+        let read = |id: &BlockId| objects.block_text(id).map_err(Error::store);
         let index = IndexText {
             blocks: leveled_blocks(&blocks),
             part_level,

@@ -36,7 +36,7 @@ pub use tree::{Check, remove_leftovers};
 
 use contents::Deriver;
 use indexes::IndexWriter;
-use layout::{Layout, Source, lay_out};
+use layout::lay_out;
 use record::heads_of;
 use sign::{Script, Signed};
 use tree::{RELEASE_NAMES, Tree};
@@ -131,18 +131,18 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
     if let Some(previous) = request.previous {
         tree.believe(&previous.release, request.check)?;
     }
-    let contents = derive_contents(request, &layout, tree.directory())?;
     let writer = IndexWriter {
-        objects: request.snapshot.objects(),
+        snapshot: request.snapshot,
+        deriver: Deriver {
+            objects: request.snapshot.objects(),
+            file_lists: request.file_lists,
+            scratch: tree.directory(),
+        },
         tree: &tree,
         previous: request.previous,
         digests: &distribution.digests,
     };
-    let mut made = writer.write_all(&layout, |file| match &file.source {
-        Source::Packages(index) => request.snapshot.head(index),
-        Source::Contents(_) => contents.get(&file.path).and_then(|contents| contents.root),
-        Source::Text(_) => None,
-    })?;
+    let (mut made, contents) = writer.write_all(&layout)?;
     let [listed, unlisted] = extras::place_all(&tree, request.previous, request.extras)?;
     made.extend(listed);
     let release = release(request, &made).render();
@@ -164,42 +164,6 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
     link_suite(request.dists, distribution, request.all)?;
     let changed = changes(request.previous, &published);
     Ok(Outcome { published, changed })
-}
-
-fn derive_contents(
-    request: &Request<'_>,
-    layout: &Layout,
-    scratch: &Path,
-) -> Result<BTreeMap<ArchivePath, DerivedContents>, Error> {
-    let deriver = Deriver {
-        objects: request.snapshot.objects(),
-        file_lists: request.file_lists,
-        scratch,
-    };
-    let mut derived = BTreeMap::new();
-    let mut missing = BTreeSet::new();
-    for file in &layout.files {
-        let Source::Contents(indexes) = &file.source else {
-            continue;
-        };
-        let packages = indexes
-            .iter()
-            .map(|index| (index.clone(), request.snapshot.head(index)))
-            .collect();
-        let previous = request.previous.and_then(|previous| previous.contents.get(&file.path));
-        match deriver.derive(packages, previous) {
-            Ok(contents) => drop(derived.insert(file.path.clone(), contents)),
-            // all of them in one error, so that the caller has to come back once
-            Err(Error::FileListsMissing { packages }) => missing.extend(packages),
-            Err(error) => return Err(error),
-        }
-    }
-    if !missing.is_empty() {
-        return Err(Error::FileListsMissing {
-            packages: missing.into_iter().collect(),
-        });
-    }
-    Ok(derived)
 }
 
 fn valid_until(request: &Request<'_>) -> Option<i64> {

@@ -1,11 +1,11 @@
 //! Publishing as clients and operators see it, over a real store.
 
-use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use super::*;
 use crate::conf::{Conf, Directories, IgnoreSet};
@@ -34,7 +34,7 @@ fn configured(stanza: &str) -> Distribution {
 struct Archive {
     directory: tempfile::TempDir,
     distribution: Distribution,
-    lists: RefCell<BTreeMap<Sha256, Vec<Vec<u8>>>>,
+    lists: Mutex<BTreeMap<Sha256, Vec<Vec<u8>>>>,
     now: i64,
     retain_seconds: i64,
     check: Check,
@@ -46,7 +46,7 @@ impl Archive {
         Self {
             directory: tempfile::tempdir().unwrap(),
             distribution: configured(stanza),
-            lists: RefCell::default(),
+            lists: Mutex::default(),
             now: 1_795_442_319,
             retain_seconds: 0,
             check: Check::Size,
@@ -97,7 +97,7 @@ impl Archive {
             };
             let deb = Sha256::of(package.as_bytes());
             let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-            self.lists.borrow_mut().insert(deb, paths);
+            self.lists.lock().unwrap().insert(deb, paths);
             change.put(&index, listed(&name, &version, section, deb));
         }
         let provenance = Provenance {
@@ -138,7 +138,7 @@ impl Archive {
             signer: self.signer.as_ref(),
             script_environment: &[],
             extras: &[],
-            file_lists: &|deb| Ok(self.lists.borrow().get(deb).cloned()),
+            file_lists: &|deb| Ok(self.lists.lock().unwrap().get(deb).cloned()),
             date: self.now,
             now: self.now,
             retain_seconds: self.retain_seconds,
@@ -596,7 +596,7 @@ fn a_file_list_that_nobody_knows_is_asked_for_and_nothing_is_published() {
     let before = archive.text("Release");
     archive.change("main|amd64", &["ccc net usr/bin/ccc"]);
     archive.change("role/web|amd64", &["ddd net usr/bin/ddd"]);
-    let lists = archive.lists.take();
+    let lists = std::mem::take(&mut *archive.lists.lock().unwrap());
     let Err(Error::FileListsMissing { packages }) = archive.try_publish() else {
         panic!()
     };
@@ -604,7 +604,7 @@ fn a_file_list_that_nobody_knows_is_asked_for_and_nothing_is_published() {
     assert_eq!(debs, BTreeSet::from(["ccc_1.deb", "ddd_1.deb"]));
     assert_eq!(archive.text("Release"), before);
     assert_eq!(archive.published_names(), ["stable", "t"]);
-    archive.lists.replace(lists);
+    *archive.lists.lock().unwrap() = lists;
     archive.publish();
     assert!(archive.text("main/Contents-amd64.gz").contains("usr/bin/ccc"));
 }

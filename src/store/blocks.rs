@@ -159,6 +159,12 @@ impl Block {
         })
     }
 
+    /// A block of which the text is not wanted: its items have none.
+    pub(super) fn of_table(mut rows: Vec<Row>) -> Self {
+        rows.iter_mut().for_each(|row| row.text_bytes = 0);
+        Self { rows, text: Vec::new() }
+    }
+
     /// The table.
     #[must_use]
     pub fn rows(&self) -> &[Row] {

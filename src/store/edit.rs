@@ -1,12 +1,15 @@
-//! Building, editing and comparing block indexes. Pure: blocks come from a [`BlockStore`] and go to one.
+//! Building, editing and comparing block indexes. Pure: blocks come from a [`BlockSource`] and go to a [`BlockStore`].
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::blocks::{BLOCK_LEVEL, Block, BlockId, BlockRef, Item, ItemRef, Root, Row, cut_level, group};
 
-/// Where blocks are kept.
-pub trait BlockStore {
+/// How many blocks are loaded or saved at a time, by all threads. As many wait in memory.
+const BATCH_BLOCKS: usize = 16;
+
+/// Where blocks are read.
+pub trait BlockSource {
     /// Why a block cannot be had or kept.
     type Error;
     /// The block of that name.
@@ -14,21 +17,46 @@ pub trait BlockStore {
     /// # Errors
     /// It is not there, or not what its name says.
     fn load(&self, id: &BlockId) -> Result<Block, Self::Error>;
+    /// The blocks of these names; a source that can do several things at once loads them so.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    fn load_all(&self, ids: &[BlockId]) -> Result<Vec<Block>, Self::Error> {
+        ids.iter().map(|id| self.load(id)).collect()
+    }
+}
+
+/// Where blocks are kept.
+pub trait BlockStore: BlockSource {
     /// Keeps a block under its name.
     ///
     /// # Errors
     /// It cannot be written.
     fn save(&self, block: &Block) -> Result<BlockId, Self::Error>;
+    /// Keeps blocks and gives their names; a store that can do several things at once saves them so.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    fn save_all(&self, blocks: &[Block]) -> Result<Vec<BlockId>, Self::Error> {
+        blocks.iter().map(|block| self.save(block)).collect()
+    }
     /// The [`cut_level`] that starts a block of the indexes kept here, always the same for the same index.
     fn block_level(&self) -> u32 {
         BLOCK_LEVEL
     }
 }
 
+/// A block behind a [`Cutter`].
+enum Cut {
+    Saved(BlockRef),
+    Unsaved(Block),
+}
+
 /// Cuts items, fed in key order, into blocks; blocks that are known whole are passed through.
 struct Cutter<'s, S> {
     store: &'s S,
-    done: Vec<BlockRef>,
+    done: Vec<Cut>,
+    unsaved: usize,
     open: Block,
     last_group: Option<Vec<u8>>,
 }
@@ -38,6 +66,7 @@ impl<'s, S: BlockStore> Cutter<'s, S> {
         Self {
             store,
             done: Vec::new(),
+            unsaved: 0,
             open: Block::default(),
             last_group: None,
         }
@@ -45,7 +74,12 @@ impl<'s, S: BlockStore> Cutter<'s, S> {
 
     fn finish(mut self) -> Result<Root, S::Error> {
         self.close()?;
-        Ok(Root::new(self.done))
+        self.save()?;
+        let saved = self.done.into_iter().filter_map(|cut| match cut {
+            Cut::Saved(block) => Some(block),
+            Cut::Unsaved(_) => None,
+        });
+        Ok(Root::new(saved.collect()))
     }
 
     fn feed(&mut self, item: ItemRef<'_>) -> Result<(), S::Error> {
@@ -57,7 +91,13 @@ impl<'s, S: BlockStore> Cutter<'s, S> {
             && let Some(last) = self.done.pop()
         {
             // the item belongs to a block that was passed through
-            self.open = self.store.load(&last.block)?;
+            self.open = match last {
+                Cut::Saved(block) => self.store.load(&block.block)?,
+                Cut::Unsaved(block) => {
+                    self.unsaved -= 1;
+                    block
+                }
+            };
         }
         if is_new_group {
             self.last_group = Some(group.to_vec());
@@ -71,24 +111,81 @@ impl<'s, S: BlockStore> Cutter<'s, S> {
     }
 
     fn close(&mut self) -> Result<(), S::Error> {
-        let Some(first) = self.open.rows().first() else {
+        if self.open.rows().is_empty() {
             return Ok(());
-        };
-        self.done.push(BlockRef {
-            first_key: first.key.clone(),
-            block: self.store.save(&self.open)?,
-            text_bytes: self.open.text().len() as u64,
-            count: u32::try_from(self.open.rows().len()).unwrap_or(u32::MAX),
-        });
-        self.open = Block::default();
+        }
+        self.done.push(Cut::Unsaved(std::mem::take(&mut self.open)));
+        self.unsaved += 1;
+        if self.unsaved < BATCH_BLOCKS {
+            return Ok(());
+        }
+        self.save()
+    }
+
+    /// Saves all that is not yet.
+    fn save(&mut self) -> Result<(), S::Error> {
+        let mut blocks = Vec::new();
+        let mut places = Vec::new();
+        for place in self.done.iter_mut().rev() {
+            if blocks.len() == self.unsaved {
+                break;
+            }
+            if let Cut::Unsaved(block) = place {
+                blocks.push(std::mem::take(block));
+                places.push(place);
+            }
+        }
+        let ids = self.store.save_all(&blocks)?;
+        for ((place, block), id) in places.into_iter().zip(&blocks).zip(ids) {
+            let first_key = block.rows().first().map(|row| row.key.clone());
+            *place = Cut::Saved(BlockRef {
+                first_key: first_key.unwrap_or_default(),
+                block: id,
+                text_bytes: block.text().len() as u64,
+                count: u32::try_from(block.rows().len()).unwrap_or(u32::MAX),
+            });
+        }
+        self.unsaved = 0;
         Ok(())
     }
 
     fn pass(&mut self, block: &BlockRef) -> Result<(), S::Error> {
         self.close()?;
         self.last_group = None;
-        self.done.push(block.clone());
+        self.done.push(Cut::Saved(block.clone()));
         Ok(())
+    }
+}
+
+/// Loads blocks that will be asked for in this order, some ahead.
+#[derive(Debug)]
+pub struct Ahead<'s, S> {
+    store: &'s S,
+    ids: VecDeque<BlockId>,
+    loaded: VecDeque<Block>,
+}
+
+impl<'s, S: BlockSource> Ahead<'s, S> {
+    /// The blocks of these names, of which none is loaded yet.
+    pub fn new(store: &'s S, ids: VecDeque<BlockId>) -> Self {
+        Self {
+            store,
+            ids,
+            loaded: VecDeque::new(),
+        }
+    }
+
+    /// The next block; none after the last.
+    ///
+    /// # Errors
+    /// What the store fails with.
+    pub fn load_next(&mut self) -> Result<Option<Block>, S::Error> {
+        if self.loaded.is_empty() {
+            let count = self.ids.len().min(BATCH_BLOCKS);
+            let ids: Vec<BlockId> = self.ids.drain(..count).collect();
+            self.loaded = self.store.load_all(&ids)?.into();
+        }
+        Ok(self.loaded.pop_front())
     }
 }
 
@@ -112,9 +209,9 @@ pub fn build<S: BlockStore>(store: &S, items: impl Iterator<Item = Result<Item, 
 /// What the store fails with.
 pub fn edit<S: BlockStore>(store: &S, root: &Root, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> Result<Root, S::Error> {
     let mut cutter = Cutter::new(store);
+    let mut ahead = Ahead::new(store, edited_blocks(root, edits));
     let mut edits = edits.iter().peekable();
-    for (at, block) in root.blocks().iter().enumerate() {
-        let next_key = root.blocks().get(at + 1).map(|next| next.first_key.as_slice());
+    for (block, next_key) in with_next_key(root) {
         let is_before_next = |key: &[u8]| next_key.is_none_or(|next| key < next);
         let is_edited = edits.peek().is_some_and(|(key, _)| is_before_next(key));
         // a version put before all others of a package that starts a block takes the start from them
@@ -123,7 +220,10 @@ pub fn edit<S: BlockStore>(store: &S, root: &Root, edits: &BTreeMap<Vec<u8>, Opt
             cutter.pass(block)?;
             continue;
         }
-        let loaded = store.load(&block.block)?;
+        let loaded = match if is_edited { ahead.load_next()? } else { None } {
+            Some(loaded) => loaded,
+            None => store.load(&block.block)?,
+        };
         for item in loaded.items() {
             while let Some((_, new)) = edits.next_if(|(key, _)| key.as_slice() < item.key) {
                 cutter.feed_new(new.as_ref())?;
@@ -141,6 +241,26 @@ pub fn edit<S: BlockStore>(store: &S, root: &Root, edits: &BTreeMap<Vec<u8>, Opt
         cutter.feed_new(new.as_ref())?;
     }
     cutter.finish()
+}
+
+/// The blocks of a root, each with the first key of the one after it.
+fn with_next_key(root: &Root) -> impl Iterator<Item = (&BlockRef, Option<&[u8]>)> {
+    let next_keys = root.blocks().iter().skip(1).map(|next| Some(next.first_key.as_slice()));
+    root.blocks().iter().zip(next_keys.chain(std::iter::once(None)))
+}
+
+/// The blocks that edits fall in.
+fn edited_blocks(root: &Root, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> VecDeque<BlockId> {
+    let mut keys = edits.keys().peekable();
+    let mut edited = VecDeque::new();
+    for (block, next_key) in with_next_key(root) {
+        let is_before_next = |key: &&Vec<u8>| next_key.is_none_or(|next| key.as_slice() < next);
+        if keys.next_if(is_before_next).is_some() {
+            edited.push_back(block.block);
+            while keys.next_if(is_before_next).is_some() {}
+        }
+    }
+    edited
 }
 
 /// What became of one key between two states.
@@ -163,7 +283,7 @@ pub enum Change<'a> {
 ///
 /// # Errors
 /// What the store or `each` fails with.
-pub fn diff<S: BlockStore>(
+pub fn diff<S: BlockSource>(
     store: &S,
     old: &Root,
     new: &Root,
@@ -199,19 +319,17 @@ pub fn diff<S: BlockStore>(
 
 /// One state in a comparison: its items, less those in blocks that the other has too.
 struct Side<'s, S> {
-    store: &'s S,
-    blocks: Vec<BlockId>,
+    blocks: Ahead<'s, S>,
     loaded: Block,
     row: usize,
     text_start: usize,
 }
 
-impl<'s, S: BlockStore> Side<'s, S> {
+impl<'s, S: BlockSource> Side<'s, S> {
     fn new(store: &'s S, root: &Root, shared: &BTreeSet<BlockId>) -> Self {
-        let own = root.blocks().iter().rev().map(|at| at.block);
+        let own = root.blocks().iter().map(|at| at.block);
         Self {
-            store,
-            blocks: own.filter(|id| !shared.contains(id)).collect(),
+            blocks: Ahead::new(store, own.filter(|id| !shared.contains(id)).collect()),
             loaded: Block::default(),
             row: 0,
             text_start: 0,
@@ -220,9 +338,9 @@ impl<'s, S: BlockStore> Side<'s, S> {
 
     fn fill(&mut self) -> Result<(), S::Error> {
         while self.row >= self.loaded.rows().len()
-            && let Some(next) = self.blocks.pop()
+            && let Some(next) = self.blocks.load_next()?
         {
-            self.loaded = self.store.load(&next)?;
+            self.loaded = next;
             (self.row, self.text_start) = (0, 0);
         }
         Ok(())
@@ -266,14 +384,16 @@ mod tests {
         loads: RefCell<usize>,
     }
 
-    impl BlockStore for Memory {
+    impl BlockSource for Memory {
         type Error = Infallible;
 
         fn load(&self, id: &BlockId) -> Result<Block, Infallible> {
             *self.loads.borrow_mut() += 1;
             Ok(self.blocks.borrow()[id].clone())
         }
+    }
 
+    impl BlockStore for Memory {
         fn save(&self, block: &Block) -> Result<BlockId, Infallible> {
             let table = Sha256::of(&encode_rows(block.rows()).unwrap());
             let id = BlockId(Sha256::of(format!("{table}{}", Sha256::of(block.text())).as_bytes()));

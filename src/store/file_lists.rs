@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
 use crate::fsio::{self, AtPath};
 use crate::model::Sha256;
 
 use super::error::Result;
+use super::frame::unpack;
 
 const SUFFIX: &str = "pack";
 const MAGIC: &[u8; 8] = b"aptlist1";
@@ -45,8 +46,7 @@ pub(super) struct FileLists {
 struct State {
     pending: Option<Pending>,
     /// Those that were there when one was last looked for.
-    packs: Option<Vec<Pack>>,
-    decompressor: Option<Decompressor<'static>>,
+    packs: Option<Arc<[Pack]>>,
 }
 
 impl std::fmt::Debug for State {
@@ -286,33 +286,26 @@ impl FileLists {
 
     /// The paths in a .deb, sorted; none if they are not known, or what is known is damaged.
     pub(super) fn get(&self, deb: &Sha256) -> Result<Option<Vec<Vec<u8>>>> {
-        self.with(|state| {
+        let packs: Arc<[Pack]> = self.with(|state| -> Result<_> {
             self.keep_pending(state)?;
-            let State {
-                packs, decompressor, ..
-            } = state;
-            let packs = match packs {
+            Ok(Arc::clone(match &mut state.packs {
                 Some(packs) => packs,
-                none => none.insert(self.packs()?),
-            };
-            let decompressor = match decompressor {
-                Some(decompressor) => decompressor,
-                none => none.insert(Decompressor::new().at("unpack a list of", &self.directory)?),
-            };
-            for pack in packs {
-                if let Some(row) = pack.find(deb)
-                    && let Some(frame) = pack.frame(&row)
-                    && let Ok(list) = decompressor.decompress(&frame, usize::try_from(row.bytes).unwrap_or(0))
-                    && list.len() as u64 == row.bytes
-                {
-                    // each path ends with a NUL, so the last piece is empty
-                    let mut paths: Vec<Vec<u8>> = list.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-                    paths.pop();
-                    return Ok(Some(paths));
-                }
+                none => none.insert(self.packs()?.into()),
+            }))
+        })?;
+        for pack in packs.iter() {
+            if let Some(row) = pack.find(deb)
+                && let Some(frame) = pack.frame(&row)
+                && let Ok(list) = unpack(&frame, usize::try_from(row.bytes).unwrap_or(0))
+                && list.len() as u64 == row.bytes
+            {
+                // each path ends with a NUL, so the last piece is empty
+                let mut paths: Vec<Vec<u8>> = list.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+                paths.pop();
+                return Ok(Some(paths));
             }
-            Ok(None)
-        })
+        }
+        Ok(None)
     }
 
     /// The whole packs, the newest first.

@@ -11,6 +11,7 @@ pub mod edit;
 mod error;
 mod extras;
 mod file_lists;
+mod frame;
 mod garbage;
 mod journal;
 mod keys;

@@ -400,7 +400,7 @@ fn broken(objects: &Objects, heads: &Heads) -> BTreeMap<HeadId, String> {
     let problem = |root: RootId| -> Result<()> {
         let root = objects.root(root)?;
         let blocks = root.blocks();
-        blocks.par_iter().try_for_each(|at| objects.block(&at.block).map(drop))
+        blocks.par_iter().try_for_each(|at| objects.verify_block(&at.block))
     };
     let broken = |(head, root): (&HeadId, &RootId)| Some((head.clone(), with_causes(&problem(*root).err()?)));
     heads.iter().filter_map(broken).collect()

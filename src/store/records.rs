@@ -10,7 +10,7 @@ use crate::model::{Codename, Sha256};
 
 use super::blocks::{self, RootId};
 use super::error::{Error, Result};
-use super::objects::{compress, decompress};
+use super::frame::{Unpacked, compress, decompress};
 
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
@@ -83,7 +83,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     };
     let (digest, rest) = sealed.split_first_chunk::<32>().ok_or_else(damaged)?;
     let (length, frame) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let bytes = decompress(frame, u64::from_le_bytes(*length), path)?;
+    let Unpacked { bytes, .. } = decompress(frame, u64::from_le_bytes(*length), path)?;
     if Sha256::of(&bytes).as_bytes() == digest {
         Ok(Some(bytes))
     } else {

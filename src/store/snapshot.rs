@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::model::{Codename, Entry, IndexId, ListedPackage, PackageName, SourceName, Track, Version};
 
-use super::blocks::{Root, RootId, Row, group};
+use super::blocks::{BlockRef, Root, RootId, Row, group};
 use super::error::Result;
 use super::journal::State;
 use super::keys::{self, HeadId};
@@ -158,14 +160,18 @@ impl Snapshot {
         self.rows_of_group(root, source.as_str(), keys::decode_track)
     }
 
-    fn all_rows<T>(&self, root: Option<RootId>, decode: Decode<T>) -> Result<Vec<T>> {
-        let mut all = Vec::new();
-        for at in self.root_of(root)?.blocks() {
-            for row in self.objects.block_table(&at.block)? {
-                all.push(decode(&row.key, &row.meta)?);
-            }
-        }
-        Ok(all)
+    fn all_rows<T: Send>(&self, root: Option<RootId>, decode: Decode<T>) -> Result<Vec<T>> {
+        let rows_of = |at: &BlockRef| -> Result<Vec<T>> {
+            let rows = self.objects.block_table(&at.block)?;
+            rows.iter().map(|row| Ok(decode(&row.key, &row.meta)?)).collect()
+        };
+        let blocks: Vec<Vec<T>> = self
+            .root_of(root)?
+            .blocks()
+            .par_iter()
+            .map(rows_of)
+            .collect::<Result<_>>()?;
+        Ok(blocks.into_iter().flatten().collect())
     }
 
     fn rows_of_group<T>(&self, root: Option<RootId>, name: &str, decode: Decode<T>) -> Result<Vec<T>> {

@@ -157,7 +157,7 @@ impl Tables {
         let mut added = Files::new();
         let mut dropped = Files::new();
         for (head, change) in &line.heads {
-            objects.diff_indexes(change.old, change.new, |change| {
+            objects.diff_tables(change.old, change.new, |change| {
                 let (old, new) = match change {
                     Change::Added(new) => (None, Some(new)),
                     Change::Removed(old) => (Some(old), None),

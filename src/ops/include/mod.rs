@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use crate::conf::distribution::Distribution;
 use crate::ingest::Intake;
-use crate::store::Store;
 
 use super::archive::Archive;
 use super::session::{Outcome, Session};
@@ -41,14 +40,14 @@ fn bring_in<T>(
     let intake = session.intake(distribution)?;
     let received = take_all(archive, files, |file| receive(&intake, file))?;
     let store = session.open()?;
-    let mut batch = Batch::new(archive, distribution, &store)?;
+    let mut batch = Batch::new(archive, distribution, store)?;
     let mut received = received.into_iter();
     take_all(archive, files, |file| {
         batch.begin_file(file);
         received.next().map_or(Ok(()), |one| add(&mut batch, one))
     })?;
     let finished = batch.finish(&archive.settings.command);
-    carry_out(&session, store, finished)
+    carry_out(&session, finished)
 }
 
 /// Runs `take` for each file, tells every failure, and fails if there was any.
@@ -84,7 +83,7 @@ fn take_all<T>(archive: &Archive<'_>, files: &[PathBuf], mut take: impl FnMut(&P
 }
 
 /// Carries a batch out and tells the result of each package.
-fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<Outcome> {
+fn carry_out(session: &Session<'_>, finished: Finished) -> Result<Outcome> {
     let Finished {
         plan,
         told,
@@ -92,7 +91,7 @@ fn carry_out(session: &Session<'_>, store: Store, finished: Finished) -> Result<
         originals,
     } = finished;
     let archive = session.archive;
-    let outcome = session.carry_out(store, plan, &told);
+    let outcome = session.carry_out(plan, &told);
     let is_done = outcome.as_ref().err().is_none_or(Error::is_after_commit);
     if is_done && !archive.settings.dry_run {
         results.iter().for_each(|line| archive.reporter.result(line));

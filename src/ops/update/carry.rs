@@ -138,10 +138,10 @@ impl<'a> Run<'a> {
             let codename = &job.distribution.codename;
             let mut candidates = job.candidates();
             let added =
-                candidates.try_for_each(|candidate| needs.add(self.archive, &store, &self.jobs, (codename, candidate)));
+                candidates.try_for_each(|candidate| needs.add(self.archive, store, &self.jobs, (codename, candidate)));
             failures.extend(added.err().map(|error| (codename.clone(), error)));
         }
-        drop((store, session));
+        drop(session);
         failures
             .into_iter()
             .for_each(|(codename, error)| self.fail(&codename, Arc::new(error)));
@@ -196,12 +196,13 @@ impl<'a> Run<'a> {
         self.gather_extras(&mut files)?;
         self.fetch(needs, &decided, &mut files)?;
         let mut outcome = Outcome::default();
+        let mut last = None;
         for job in decided {
             let codename = job.distribution.codename.clone();
             if self.has_failed(&codename) || self.interrupt.is_told() {
                 continue;
             }
-            match self.settle(job, &mut files) {
+            match self.settle(job, &mut files, &mut last) {
                 Ok(rows) => {
                     outcome.rows.extend(rows);
                     self.done.insert(codename);
@@ -210,11 +211,11 @@ impl<'a> Run<'a> {
                 Err(error) => self.fail(&codename, error),
             }
         }
-        self.keep_other_extras()?;
+        self.keep_other_extras(&mut last)?;
         self.summarize(&files);
         files.keep_rest()?;
         self.stop_if_told()?;
-        self.finish()?;
+        self.finish(last)?;
         download::clear_up(self.archive)?;
         Ok(outcome)
     }
@@ -250,10 +251,12 @@ impl<'a> Run<'a> {
     }
 
     /// Changes one distribution, if what was decided from is as it was; else decides again and fetches what is missing.
+    /// The session stays open in `last`.
     fn settle(
         &mut self,
         mut job: DecidedJob<'a>,
         files: &mut Files,
+        last: &mut Option<Session<'a>>,
     ) -> std::result::Result<Vec<PlanRow>, Arc<OpsError>> {
         let codename = job.distribution.codename.clone();
         for _ in 0..ROUNDS {
@@ -262,13 +265,14 @@ impl<'a> Run<'a> {
                 self.note_seen(&job, &job.snapshot)?;
                 return Ok(Vec::new());
             }
+            // two of one process would wait for each other
+            drop(last.take());
             let session = self.session()?;
-            let store = session.open()?;
-            if job.is_current(&session.before) && self.is_complete(&store, &job, files)? {
+            if job.is_current(&session.before) && self.is_complete(session.open()?, &job, files)? {
                 self.keep_extras(&session, job.open.job)?;
-                return Ok(self.commit((session, store), job, files)?);
+                return Ok(self.commit(last.insert(session), job, files)?);
             }
-            drop((store, session));
+            drop(session);
             job = self.decide((job.distribution, job.open), false)?;
             let needs = self.needs(std::slice::from_ref(&job))?;
             self.fetch(needs.without(files), std::slice::from_ref(&job), files)?;
@@ -301,8 +305,9 @@ impl<'a> Run<'a> {
     }
 
     /// Publishes what an earlier command could not, and clears up. A command that is at work does that itself.
-    pub(super) fn finish(&self) -> Result<()> {
-        match Session::begin_within(self.archive, std::time::Duration::ZERO) {
+    pub(super) fn finish(&self, last: Option<Session<'_>>) -> Result<()> {
+        let session = last.map_or_else(|| Session::begin_within(self.archive, std::time::Duration::ZERO), Ok);
+        match session {
             Ok(session) => {
                 extras::forget_unwanted(&session)?;
                 session.finish()
@@ -328,12 +333,7 @@ impl<'a> Run<'a> {
         Outcome { rows }
     }
 
-    fn commit(
-        &self,
-        (session, store): (Session<'_>, Store),
-        mut job: DecidedJob<'_>,
-        files: &mut Files,
-    ) -> Result<Vec<PlanRow>> {
+    fn commit(&self, session: &Session<'_>, mut job: DecidedJob<'_>, files: &mut Files) -> Result<Vec<PlanRow>> {
         let overrides = OverrideFiles::read(job.distribution)?;
         let mut plan = Plan::default();
         let (mut wanted, mut origins) = (Vec::new(), Vec::new());
@@ -364,7 +364,7 @@ impl<'a> Run<'a> {
             }
         }
         let places: Vec<_> = new.iter().map(|new| new.file.clone()).collect();
-        download::refuse_strangers(self.archive, &store, &places)?;
+        download::refuse_strangers(self.archive, session.open()?, &places)?;
         plan.new_files = new;
         let archived = archiving::pushed_out(&self.archive.conf, &session.before, &plan.changes)?;
         plan.changes.extend(archived);
@@ -377,7 +377,7 @@ impl<'a> Run<'a> {
             origins,
             ..Told::default()
         };
-        let rows = session.carry_out_part(store, plan, &told)?.rows;
+        let rows = session.carry_out_part(plan, &told)?.rows;
         self.note_seen(&job, &self.archive.snapshot()?)?;
         Ok(rows)
     }

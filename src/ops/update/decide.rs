@@ -1,10 +1,14 @@
 //! Reading the upstreams' indexes and deciding what becomes of each package of one index of ours.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::conf::distribution::Distribution;
-use crate::fsio;
+use crate::fsio::{self, AtPath};
 use crate::mirror::{self, Interrupt};
 use crate::model::{IndexId, IndexKind, PackageArchitecture, stanza};
 use crate::store::Snapshot;
@@ -18,6 +22,9 @@ use super::{Error, hook};
 
 /// The longest index that is read.
 const MAX_INDEX_BYTES: u64 = 2 << 30;
+/// How much of one is looked at at a time.
+const CHUNK_BYTES: u64 = 4 << 20;
+
 /// What is needed to decide.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
@@ -68,27 +75,31 @@ impl Context<'_> {
         let selector = Selector::read(&rule.name, &rule.filters, self.restricted)?
             .omitting_extra_sources(rule.omit_extra_source_only);
         let list = hook::run(self.archive, self.interrupt, (rule, list), &target.index)?;
-        let bytes = fsio::read_limited(&list, MAX_INDEX_BYTES)?;
+        let mut reader = ChunkReader::open(&list)?;
         let package_type = target.index.kind.package_type();
         let mut of_other_architectures = 0_usize;
-        for text in stanza::split_stanzas(&bytes) {
-            if self.interrupt.is_told() {
-                return Err(Error::Transfer(mirror::Error::Interrupted).into());
-            }
-            let glance = or_fault(Glance::at(text, package_type), &rule.name, &list, text)?;
-            if !fits(&target.index, glance.architecture.as_deref()) {
-                of_other_architectures += 1;
-                continue;
-            }
-            marks.offer(&glance.name, &glance.version, |is_known| {
-                let offered = or_fault(Offered::read(text, package_type), &rule.name, &list, text)?;
-                let verdict = selector.judge(self.archive, &offered.offer(), &target.index, is_known)?;
-                if verdict != Verdict::Take {
-                    return Ok::<_, super::super::Error>((verdict, None));
+        while let Some(chunk) = reader.next_chunk()? {
+            let texts: Vec<&[u8]> = stanza::split_stanzas(&chunk).collect();
+            let glances: Vec<_> = texts.par_iter().map(|text| Glance::at(text, package_type)).collect();
+            for (text, glance) in texts.into_iter().zip(glances) {
+                if self.interrupt.is_told() {
+                    return Err(Error::Transfer(mirror::Error::Interrupted).into());
                 }
-                let candidate = Candidate::new(offered, &target.index.component, package_type, number);
-                Ok((verdict, Some(or_fault(candidate, &rule.name, &list, text)?)))
-            })?;
+                let glance = or_fault(glance, &rule.name, &list, text)?;
+                if !fits(&target.index, glance.architecture.as_deref()) {
+                    of_other_architectures += 1;
+                    continue;
+                }
+                marks.offer(&glance.name, &glance.version, |is_known| {
+                    let offered = or_fault(Offered::read(text, package_type), &rule.name, &list, text)?;
+                    let verdict = selector.judge(self.archive, &offered.offer(), &target.index, is_known)?;
+                    if verdict != Verdict::Take {
+                        return Ok::<_, super::super::Error>((verdict, None));
+                    }
+                    let candidate = Candidate::new(offered, &target.index.component, package_type, number);
+                    Ok((verdict, Some(or_fault(candidate, &rule.name, &list, text)?)))
+                })?;
+            }
         }
         if of_other_architectures > 0 && !source.is_mixed {
             self.archive.reporter.warning(&format!(
@@ -97,6 +108,48 @@ impl Context<'_> {
             ));
         }
         Ok(())
+    }
+}
+
+/// Reads an index in chunks that end where a stanza does.
+struct ChunkReader<'a> {
+    file: File,
+    path: &'a Path,
+    /// The start of a stanza that the last chunk did not have whole.
+    rest: Vec<u8>,
+    read_bytes: u64,
+}
+
+impl<'a> ChunkReader<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        Ok(Self {
+            file: fsio::open_regular(path)?,
+            path,
+            rest: Vec::new(),
+            read_bytes: 0,
+        })
+    }
+
+    /// The next whole stanzas; none at the end.
+    fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut chunk = std::mem::take(&mut self.rest);
+        loop {
+            let mut more = (&mut self.file).take(CHUNK_BYTES);
+            let count = more.read_to_end(&mut chunk).at("read", self.path)?;
+            if count == 0 {
+                return Ok((!chunk.is_empty()).then_some(chunk));
+            }
+            self.read_bytes = self.read_bytes.saturating_add(count as u64);
+            if self.read_bytes > MAX_INDEX_BYTES {
+                let problem = format!("longer than {MAX_INDEX_BYTES} bytes");
+                Err(io::Error::other(problem)).at("read", self.path)?;
+            }
+            // one with other line ends becomes a single chunk
+            if let Some(end) = memchr::memmem::rfind(&chunk, b"\n\n") {
+                self.rest = chunk.split_off(end + 2);
+                return Ok(Some(chunk));
+            }
+        }
     }
 }
 

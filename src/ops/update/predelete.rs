@@ -26,7 +26,7 @@ impl<'a> Run<'a> {
             }
         }
         if !self.archive.settings.dry_run {
-            self.finish()?;
+            self.finish(None)?;
         }
         Ok(outcome)
     }
@@ -57,7 +57,6 @@ impl<'a> Run<'a> {
             },
             ..Told::default()
         };
-        let store = session.open()?;
-        Ok(session.carry_out(store, plan, &told)?.rows)
+        Ok(session.carry_out(plan, &told)?.rows)
     }
 }

@@ -25,7 +25,7 @@ impl Run<'_> {
     }
 
     /// Does so for the distributions in which nothing else changed.
-    pub(in super::super) fn keep_other_extras(&mut self) -> Result<()> {
+    pub(in super::super) fn keep_other_extras(&mut self, last: &mut Option<Session<'_>>) -> Result<()> {
         let ready = self.extras.iter().filter(|open| open.is_ready);
         let jobs: Vec<usize> = ready.map(|open| open.job).collect();
         for number in jobs {
@@ -35,6 +35,7 @@ impl Run<'_> {
             if self.has_failed(&codename) {
                 continue;
             }
+            drop(last.take());
             let session = self.session()?;
             self.keep_extras(&session, number)?;
             self.done.insert(codename);
