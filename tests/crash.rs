@@ -13,9 +13,12 @@ mod support;
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use support::seen::{CODENAMES, Seen, fresh, prepared, published, seen, temporary, upload};
+use support::seen::{
+    CODENAMES, Seen, fresh, full_of_garbage, mirrored, prepared, published, seen, temporary,
+    temporary_without_downloads, upload,
+};
 use support::steps::{Step, can_inject, copy_tree, steps_of, traced, words};
-use support::{Deb, TestEnv, TestResult, Tree, verify};
+use support::{Deb, TestEnv, TestResult, Tool, Tree, verify};
 
 /// Above so many steps of one command only every second, third, … is tried.
 const MOST_STEPS: usize = 400;
@@ -24,6 +27,7 @@ const MOST_STEPS: usize = 400;
 struct Trial {
     name: &'static str,
     env: TestEnv,
+    codenames: &'static [&'static str],
     args: Vec<String>,
     before: Seen,
     after: Seen,
@@ -49,20 +53,21 @@ impl Trial {
     /// Runs the command undisturbed and gives its steps too.
     fn prepare(
         name: &'static str,
-        env: TestEnv,
+        (env, codenames): (TestEnv, &'static [&'static str]),
         args: impl Fn(&TestEnv) -> TestResult<Vec<String>>,
     ) -> TestResult<(Self, Vec<Step>)> {
         let args = args(&env)?;
-        let before = seen(&env, &CODENAMES)?;
+        let before = seen(&env, codenames)?;
         let fresh = env.root().join("fresh");
         copy_tree(&env.base(), &fresh)?;
         let steps = steps_of(&env, &args)?;
-        let after = seen(&env, &CODENAMES)?;
+        let after = seen(&env, codenames)?;
         assert!(before != after || name == "export", "{name} did nothing");
         assert_eq!(temporary(&env)?, Vec::<PathBuf>::new(), "{name}, undisturbed");
         let trial = Self {
             name,
             env,
+            codenames,
             args,
             before,
             after,
@@ -88,7 +93,7 @@ impl Trial {
         if output.status != -9 {
             let _ = output.ok();
             assert_eq!(
-                &seen(env, &CODENAMES)?,
+                &seen(env, self.codenames)?,
                 after,
                 "{context}: not reached, yet another end"
             );
@@ -97,7 +102,7 @@ impl Trial {
         if !temporary(env)?.is_empty() {
             self.untidy.set(self.untidy.get() + 1);
         }
-        for (codename, files) in published(env, &CODENAMES)? {
+        for (codename, files) in published(env, self.codenames)? {
             let one_of_two = [before, after]
                 .iter()
                 .any(|state| state.published.get(codename) == Some(&files));
@@ -110,8 +115,9 @@ impl Trial {
         if with_check {
             let checked = env.run(["check"]);
             assert_eq!(checked.status, 0, "{context}: check: {checked}");
-            assert_eq!(temporary(env)?, Vec::<PathBuf>::new(), "{context}: left after check");
-            let healed = seen(env, &CODENAMES)?;
+            let waiting = temporary_without_downloads(env)?;
+            assert_eq!(waiting, Vec::<PathBuf>::new(), "{context}: left after check");
+            let healed = seen(env, self.codenames)?;
             left = if healed == *after { Left::After } else { Left::Before };
             if left == Left::Before {
                 assert_eq!(&healed, before, "{context}: half of the command is in the archive");
@@ -126,7 +132,11 @@ impl Trial {
                 "{context}: left after it ran again"
             );
         }
-        assert_eq!(&seen(env, &CODENAMES)?, after, "{context}: then the same command again");
+        assert_eq!(
+            &seen(env, self.codenames)?,
+            after,
+            "{context}: then the same command again"
+        );
         Ok(left)
     }
 }
@@ -135,12 +145,13 @@ impl Trial {
 fn kill_at_every_step(
     name: &'static str,
     env: fn() -> TestResult<TestEnv>,
+    codenames: &'static [&'static str],
     args: impl Fn(&TestEnv) -> TestResult<Vec<String>>,
 ) -> TestResult {
     if !can_inject()? {
         return Ok(());
     }
-    let (trial, steps) = Trial::prepare(name, env()?, args)?;
+    let (trial, steps) = Trial::prepare(name, (env()?, codenames), args)?;
     let stride = steps.len().div_ceil(MOST_STEPS).max(1);
     let mut left = Vec::new();
     for (at, step) in steps.iter().step_by(stride).enumerate() {
@@ -166,7 +177,7 @@ fn kill_at_every_step(
 
 #[test]
 fn an_include_is_whole_or_not_there() -> TestResult {
-    kill_at_every_step("include", prepared, |env| {
+    kill_at_every_step("include", prepared, &CODENAMES, |env| {
         let path = upload(env, "2-1")?;
         Ok(words(&["include", "staging", &path.to_string_lossy()]))
     })
@@ -174,7 +185,7 @@ fn an_include_is_whole_or_not_there() -> TestResult {
 
 #[test]
 fn the_first_command_of_an_archive_is_whole_or_not_there() -> TestResult {
-    kill_at_every_step("includedeb, the first", fresh, |env| {
+    kill_at_every_step("includedeb, the first", fresh, &CODENAMES, |env| {
         let path = Deb::new("hello", "1").build(&env.incoming())?;
         Ok(words(&["includedeb", "staging", &path.to_string_lossy()]))
     })
@@ -182,19 +193,36 @@ fn the_first_command_of_an_archive_is_whole_or_not_there() -> TestResult {
 
 #[test]
 fn a_promotion_is_whole_or_not_there() -> TestResult {
-    kill_at_every_step("copysrc", prepared, |_| {
+    kill_at_every_step("copysrc", prepared, &CODENAMES, |_| {
         Ok(words(&["copysrc", "prod", "staging", "hello"]))
     })
 }
 
 #[test]
 fn a_removal_is_whole_or_not_there() -> TestResult {
-    kill_at_every_step("removesrc", prepared, |_| Ok(words(&["removesrc", "staging", "hello"])))
+    kill_at_every_step("removesrc", prepared, &CODENAMES, |_| {
+        Ok(words(&["removesrc", "staging", "hello"]))
+    })
 }
 
 #[test]
 fn an_export_is_whole_or_not_there() -> TestResult {
-    kill_at_every_step("export", prepared, |_| Ok(words(&["export"])))
+    kill_at_every_step("export", prepared, &CODENAMES, |_| Ok(words(&["export"])))
+}
+
+#[test]
+fn a_collection_of_garbage_is_whole_or_not_there() -> TestResult {
+    kill_at_every_step("garbage collection", full_of_garbage, &CODENAMES, |_| {
+        Ok(words(&["deleteunreferenced"]))
+    })
+}
+
+#[test]
+fn an_update_is_whole_or_not_there() -> TestResult {
+    if Tool::under_test().is_reprepro {
+        return Ok(());
+    }
+    kill_at_every_step("update", mirrored, &["mirror"], |_| Ok(words(&["update"])))
 }
 
 /// What a command has said it did is still there when the machine's process is killed right afterwards, and the next

@@ -27,11 +27,10 @@ mod support;
 
 use std::path::PathBuf;
 
-use support::seen::{CODENAMES, fresh, prepared, upload};
+use support::seen::{CODENAMES, fresh, full_of_garbage, mirrored, prepared, upload};
 use support::steps::words;
-use support::upstream::Upstream;
-use support::{Deb, TestEnv, TestResult};
-use trial::{Settled, Trial, fail_at_steps, fail_for_room};
+use support::{Deb, TestResult};
+use trial::{Trial, fail_at_steps, fail_for_room};
 
 fn text(path: PathBuf) -> String {
     path.to_string_lossy().into_owned()
@@ -71,43 +70,11 @@ fn an_export_fails_as_a_whole() -> TestResult {
     fail_at_steps("export", prepared, &CODENAMES, |_| Ok(words(&["export"])))
 }
 
-/// Pool files that nothing refers to, objects, file lists: all is old, and due.
-fn full_of_garbage() -> TestResult<TestEnv> {
-    let env = prepared()?;
-    let upload = text(upload(&env, "1-3")?);
-    let keep = "--keepunreferencedfiles";
-    let _ = env.run([keep, "include", "staging", &upload]).ok();
-    let _ = env.run([keep, "removesrc", "prod", "hello"]).ok();
-    Settled::make_old(&env)?;
-    Ok(env)
-}
-
 #[test]
 fn a_collection_of_garbage_fails_as_a_whole() -> TestResult {
     fail_at_steps("garbage collection", full_of_garbage, &CODENAMES, |_| {
         Ok(words(&["deleteunreferenced"]))
     })
-}
-
-/// An upstream of some packages, and a distribution that has those of the night before.
-fn mirrored() -> TestResult<TestEnv> {
-    let conf = "Codename: mirror\nArchitectures: amd64 i386\nComponents: main\nSignWith: yes\nUpdate: - up\n\
-                Contents: .gz\n";
-    let mut env = TestEnv::in_memory(support::Tool::under_test(), conf)?;
-    env.make_key()?;
-    let mut upstream = Upstream::new(&env.root().join("up"), 1_790_000_000);
-    std::fs::create_dir_all(upstream.root())?;
-    let root = upstream.root().display();
-    env.conf(
-        "updates",
-        &format!("Name: up\nMethod: copy:{root}\nSuite: s\nVerifyRelease: blindtrust\n"),
-    )?;
-    let debs = |version: &str| ["a", "b", "c"].map(|name| Deb::new(name, version));
-    upstream.publish(&debs("1"), None)?;
-    let _ = env.run(["update"]).ok();
-    upstream.date += 86_400;
-    upstream.publish(&[&debs("2")[..], &[Deb::new("new", "1").arch("all")]].concat(), None)?;
-    Ok(env)
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! One command that fails at one of its steps, and what is left of it.
 
 use std::collections::BTreeSet;
-use std::fs::{File, FileTimes};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
 
 use crate::disk::{Disk, Room};
-use crate::support::seen::{Seen, published, seen, temporary};
+use crate::support::seen::{Seen, make_old, published, seen, temporary, temporary_without_downloads};
 use crate::support::steps::{Step, can_inject, copy_tree, steps_of, traced};
 use crate::support::{Output, TestEnv, TestResult, Tool, have_tools};
 
@@ -67,25 +65,9 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// Makes the grace times end: whatever is in the database is as if it had been written days ago.
-    pub fn make_old(env: &TestEnv) -> TestResult {
-        let old = SystemTime::now() - Duration::from_secs(3 * 86_400);
-        let mut waiting = vec![env.base().join("db")];
-        while let Some(directory) = waiting.pop() {
-            for entry in std::fs::read_dir(&directory)? {
-                let path = entry?.path();
-                File::open(&path)?.set_times(FileTimes::new().set_modified(old))?;
-                if path.is_dir() {
-                    waiting.push(path);
-                }
-            }
-        }
-        Ok(std::fs::write(env.base().join("db/collected"), "0\n")?)
-    }
-
     /// Lets the grace times end, and lists the files that stay. Those of the lookup tables are sled's own affair.
     pub fn of(env: &TestEnv) -> TestResult<Self> {
-        Self::make_old(env)?;
+        make_old(env)?;
         let _ = env.run(["check"]).ok();
         let mut files = BTreeSet::new();
         for path in files_below(&env.base())? {
@@ -319,9 +301,7 @@ impl Trial {
         if with_check {
             let checked = env.run(["check"]);
             assert_eq!(checked.status, 0, "check: {checked}, after {context}");
-            let mut left = temporary(env)?;
-            // what an update has fetched waits for the next one
-            left.retain(|path| !path.ends_with("www/.partial") && !path.starts_with(env.base().join("lists")));
+            let left = temporary_without_downloads(env)?;
             assert_eq!(left, nothing, "left after check, after {context}");
             let healed = seen(env, self.codenames)?;
             is_done = met != Met::Refused || healed == after.0;

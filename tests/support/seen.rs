@@ -1,9 +1,12 @@
 //! A small archive of two distributions, to be disturbed, and what a client sees of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, FileTimes};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use super::index::{read_index, stanzas};
+use super::upstream::Upstream;
 use super::{Changes, Deb, Source, TestEnv, TestResult, Tool};
 
 /// The distributions of an archive that [`fresh`] makes.
@@ -78,6 +81,18 @@ pub fn temporary(env: &TestEnv) -> TestResult<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The same, less what an update has fetched, and begun to note, which waits for the next one.
+pub fn temporary_without_downloads(env: &TestEnv) -> TestResult<Vec<PathBuf>> {
+    let mut found = temporary(env)?;
+    let [lists, file_lists] = ["lists", "db/filelists"].map(|name| env.base().join(name));
+    let is_mirror = lists.exists();
+    found.retain(|path| {
+        let is_of_update = path.ends_with("www/.partial") || path.starts_with(&lists) || path.starts_with(&file_lists);
+        !(is_mirror && is_of_update)
+    });
+    Ok(found)
+}
+
 /// An archive in which nothing has happened. Signed, if no GnuPG agent is needed for that.
 pub fn fresh() -> TestResult<TestEnv> {
     let tool = Tool::under_test();
@@ -126,4 +141,56 @@ pub fn upload(env: &TestEnv, version: &str) -> TestResult<PathBuf> {
     ];
     let changes = debs.iter().fold(Changes::new("staging").source(&source), Changes::deb);
     Ok(changes.build(&env.incoming())?)
+}
+
+/// Makes the grace times end: whatever is in the database is as if it had been written days ago.
+pub fn make_old(env: &TestEnv) -> TestResult {
+    let old = SystemTime::now() - Duration::from_secs(3 * 86_400);
+    let mut waiting = vec![env.base().join("db")];
+    while let Some(directory) = waiting.pop() {
+        for entry in std::fs::read_dir(&directory)? {
+            let path = entry?.path();
+            File::open(&path)?.set_times(FileTimes::new().set_modified(old))?;
+            if path.is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    Ok(std::fs::write(env.base().join("db/collected"), "0\n")?)
+}
+
+/// Pool files that nothing refers to, objects, file lists: all is old, and due.
+pub fn full_of_garbage() -> TestResult<TestEnv> {
+    let env = prepared()?;
+    let upload = upload(&env, "1-3")?;
+    let upload = upload.to_string_lossy();
+    let keep = "--keepunreferencedfiles";
+    let _ = env.run([keep, "include", "staging", &*upload]).ok();
+    let _ = env.run([keep, "removesrc", "prod", "hello"]).ok();
+    for (codename, version) in [("staging", "1-2"), ("prod", "1-1")] {
+        let _ = env.run([keep, "removetrack", codename, "hello", version]).ok();
+    }
+    make_old(&env)?;
+    Ok(env)
+}
+
+/// An upstream of some packages, and a distribution that has those of the night before.
+pub fn mirrored() -> TestResult<TestEnv> {
+    let conf = "Codename: mirror\nArchitectures: amd64 i386\nComponents: main\nSignWith: yes\nUpdate: - up\n\
+                Contents: .gz\n";
+    let mut env = TestEnv::in_memory(Tool::under_test(), conf)?;
+    env.make_key()?;
+    let mut upstream = Upstream::new(&env.root().join("up"), 1_790_000_000);
+    std::fs::create_dir_all(upstream.root())?;
+    let root = upstream.root().display();
+    env.conf(
+        "updates",
+        &format!("Name: up\nMethod: copy:{root}\nSuite: s\nVerifyRelease: blindtrust\n"),
+    )?;
+    let debs = |version: &str| ["a", "b", "c"].map(|name| Deb::new(name, version));
+    upstream.publish(&debs("1"), None)?;
+    let _ = env.run(["update"]).ok();
+    upstream.date += 86_400;
+    upstream.publish(&[&debs("2")[..], &[Deb::new("new", "1").arch("all")]].concat(), None)?;
+    Ok(env)
 }
