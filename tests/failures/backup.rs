@@ -99,7 +99,7 @@ fn a_copy_made_in_mid_write_can_be_used_or_says_what_to_do() -> TestResult {
     }
     let env = prepared()?;
     let (stop, commands) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let copies: Vec<PathBuf> = (0..if tries_all() { 100 } else { 10 })
+    let copies: Vec<PathBuf> = (0..if tries_all() { 40 } else { 8 })
         .map(|seed| env.root().join(format!("copy{seed}")))
         .collect();
     let copied = std::thread::scope(|scope| {
