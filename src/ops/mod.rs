@@ -22,6 +22,7 @@ pub mod plan;
 pub mod pull;
 pub mod query;
 pub mod recover;
+mod references;
 pub mod remove;
 pub mod rerun;
 mod rewrite;

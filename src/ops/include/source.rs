@@ -14,7 +14,8 @@ use crate::model::{
 };
 
 use super::super::archive::Archive;
-use super::super::session::{Outcome, describe};
+use super::super::references::describe;
+use super::super::session::Outcome;
 use super::binary::Columns;
 use super::signatures::{payload, upload_keyring};
 use super::{Arrived, Batch, Error, Result, bring_in};

@@ -16,7 +16,7 @@ use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
-use super::super::session::refuse_other_content;
+use super::super::references::refuse_other_content;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
