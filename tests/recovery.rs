@@ -7,14 +7,13 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aptrepo::conf::{Conf, ExportMode, Options, Settings as Configured};
-use aptrepo::model::{PackageType, Restriction};
-use aptrepo::ops::archive::Settings;
-use aptrepo::ops::{Archive, Reporter, export, include};
+use aptrepo::conf::ExportMode;
+use aptrepo::model::PackageType;
+use aptrepo::ops::{Archive, export, include};
+use support::clock::{CLOCK, at};
 use support::env::one_distribution;
 use support::{Deb, Output, TestEnv, TestResult, Tool};
 
@@ -159,52 +158,6 @@ fn contents_are_published_without_what_is_lost() -> TestResult {
         .collect();
     assert_eq!(paths, ["usr/share/doc/new/readme", "usr/share/doc/well/readme"]);
     Ok(())
-}
-
-thread_local! {
-    /// What the clock of the archives below says.
-    static CLOCK: Cell<i64> = const { Cell::new(0) };
-}
-
-/// Nobody who is told anything.
-struct Silence;
-
-impl Reporter for Silence {
-    fn result(&self, _: &str) {}
-    fn note(&self, _: &str) {}
-    fn status(&self, _: &str) {}
-    fn progress(&self, _: Option<&str>) {}
-    fn warning(&self, _: &str) {}
-}
-
-/// The archive as a command sees it that begins at `now`.
-fn at(env: &TestEnv, now: i64, export: Option<ExportMode>) -> TestResult<Archive<'static>> {
-    CLOCK.set(now);
-    let options = Options {
-        basedir: Some(env.base().to_string_lossy().into_owned()),
-        retain_secs: Some(3 * 86_400),
-        export,
-        ..Options::default()
-    };
-    let configured = Configured::load(options, None)?;
-    Ok(Archive {
-        conf: Conf::read(&configured.directories, &configured.options.ignore)?,
-        directories: configured.directories,
-        settings: Settings {
-            options: configured.options,
-            restriction: Restriction::default(),
-            dry_run: false,
-            allow_downgrade: false,
-            passphrase_file: None,
-            now,
-            clock: || CLOCK.get(),
-            end_at_once: || {},
-            user: "tester".into(),
-            command: "test".into(),
-            command_line: "test".into(),
-        },
-        reporter: &Silence,
-    })
 }
 
 fn include_at(archive: &Archive<'_>, incoming: &Path, deb: &Deb) -> TestResult {

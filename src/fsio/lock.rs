@@ -5,6 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -32,6 +33,8 @@ pub enum LockError {
 pub struct Lock {
     file: File,
     was_left: bool,
+    /// Whether this holder, too, leaves something.
+    leaves: AtomicBool,
 }
 
 impl Lock {
@@ -66,20 +69,31 @@ impl Lock {
         let was_left = file.metadata().at("read", path)?.len() > 0;
         file.set_len(0).at("write", path)?;
         writeln!(file, "process {}: {command}", std::process::id()).at("write", path)?;
-        Ok(Self { file, was_left })
+        Ok(Self {
+            file,
+            was_left,
+            leaves: AtomicBool::new(false),
+        })
     }
 
-    /// Whether the last holder died with the lock.
+    /// Whether the last holder died with the lock, or could not clear up after itself.
     #[must_use]
     pub fn was_left(&self) -> bool {
         self.was_left
+    }
+
+    /// Tells the next holder that there is something to clear up.
+    pub fn leave(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // if this fails, the next holder looks for what a dead one leaves, and finds nothing
-        let _ = self.file.set_len(0);
+        if !*self.leaves.get_mut() {
+            // if this fails, the next holder looks for what a dead one leaves, and finds nothing
+            let _ = self.file.set_len(0);
+        }
     }
 }
 

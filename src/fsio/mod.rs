@@ -3,6 +3,7 @@
 
 pub mod lock;
 pub mod process;
+pub mod unnamed;
 mod writeback;
 
 pub use writeback::EarlyWriter;
@@ -50,13 +51,20 @@ impl Error {
     /// What the user can do about it, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        match self.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Some("make room there, then run it again: even removing packages needs some".into())
-            }
-            _ => None,
-        }
+        room_hint(self)
     }
+}
+
+/// What the user can do if a full disk is among the causes of an error.
+#[must_use]
+pub fn room_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let is_full = |cause: &(dyn std::error::Error + 'static)| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    };
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    let hint = "make room there, then run it again: even removing packages needs some";
+    causes.any(is_full).then(|| hint.into())
 }
 
 /// The result of a file operation.
@@ -272,10 +280,19 @@ pub fn free_space(path: &Path) -> Result<FreeSpace> {
 /// # Errors
 /// The file is not there, or not ours.
 pub fn set_modified(path: &Path, unix_seconds: i64) -> Result<()> {
-    let time = rustix::fs::Timespec {
-        tv_sec: unix_seconds,
-        tv_nsec: 0,
-    };
+    set_times(path, (unix_seconds, 0))
+}
+
+/// Makes a file or directory say that it was changed just now.
+///
+/// # Errors
+/// It is not there, or not ours.
+pub fn touch(path: &Path) -> Result<()> {
+    set_times(path, (0, rustix::fs::UTIME_NOW))
+}
+
+fn set_times(path: &Path, (tv_sec, tv_nsec): (i64, i64)) -> Result<()> {
+    let time = rustix::fs::Timespec { tv_sec, tv_nsec };
     let times = rustix::fs::Timestamps {
         last_access: time,
         last_modification: time,
@@ -291,7 +308,22 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error).at("link", from),
-        Err(_) => fs::copy(from, to).map(drop).at("copy", from),
+        Err(_) => copied(fs::copy(from, to), from, to),
+    }
+}
+
+/// Gives what became of a copy its path: the one of the two files that is at fault, as far as can be told.
+///
+/// # Errors
+/// The error that was there.
+pub fn copied(result: io::Result<u64>, from: &Path, to: &Path) -> Result<()> {
+    let is_of_target = |error: &io::Error| {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+    };
+    match result {
+        Err(error) if is_of_target(&error) => Err(error).at("write", to),
+        other => other.map(drop).at("copy", from),
     }
 }
 

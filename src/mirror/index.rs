@@ -165,6 +165,12 @@ impl ChosenIndex {
             Some(promise) => promise.broken_by(&content).is_empty(),
             None => !download,
         };
+        if is_current {
+            // what could not be removed when it came
+            for what in ["part", "plain"] {
+                let _ = fsio::remove_if_there(&self.part(lists, what));
+            }
+        }
         is_current.then_some(IndexPlace { file, content })
     }
 

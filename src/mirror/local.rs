@@ -74,7 +74,7 @@ fn place(from: &Path, to: &Path, may_link: bool) -> std::result::Result<(), fsio
         .create_new(true)
         .open(to)
         .at("write", to)?;
-    io::copy(&mut source, &mut target).map(drop).at("copy", from)
+    fsio::copied(io::copy(&mut source, &mut target), from, to)
 }
 
 fn check_size(wanted: &Wanted, url: &str, found: u64) -> Result<()> {

@@ -350,12 +350,12 @@ impl Error {
             Self::Faults(faults) => faults.hint(),
             Self::Keys(error) => error.hint(),
             Self::KeyPackage(error) => error.hint(),
-            Self::Update(error) => error.hint(),
+            Self::Update(error) => error.hint().or_else(|| fsio::room_hint(error)),
             Self::Select(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::File(error) => error.hint(),
             Self::Pgp(error) => error.hint(),
-            Self::Publish { source, .. } => Some(match source.hint() {
+            Self::Publish { source, .. } => Some(match source.hint().or_else(|| fsio::room_hint(source)) {
                 Some(hint) => format!("{hint}; the change is kept, and the next command publishes it"),
                 None => "the change is kept, and the next command publishes it".into(),
             }),
@@ -382,7 +382,7 @@ impl Error {
             }
             Self::StillTracking { .. } => Some("take `Tracking:` out first, or use --delete".into()),
             Self::NoIndex { .. } => Some("name the component with -C, or change conf/distributions".into()),
-            _ => None,
+            _ => fsio::room_hint(self),
         }
     }
 }

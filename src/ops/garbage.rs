@@ -176,7 +176,11 @@ fn move_to_morgue(place: &Path, morgue: &Path, name: &str) -> Result<()> {
 fn move_file(place: &Path, target: &Path) -> Result<()> {
     if fs::rename(place, target).is_err() {
         // the morgue may be on another file system
-        fs::copy(place, target).at("copy to the morgue", place)?;
+        if let Err(error) = fsio::copied(fs::copy(place, target), place, target) {
+            // half of it is no use
+            let _ = fsio::remove_if_there(target);
+            return Err(error.into());
+        }
         fs::remove_file(place).at("remove", place)?;
     }
     Ok(())

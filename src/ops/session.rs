@@ -76,16 +76,22 @@ impl<'a> Session<'a> {
     pub fn begin_within(archive: &'a Archive<'a>, patience: Duration) -> Result<Self> {
         let settings = &archive.settings;
         let guard = archive.database()?.lock(&settings.command_line, patience)?;
+        let before = guard.database().snapshot().inspect_err(|_| {
+            if guard.was_left() {
+                guard.leave();
+            }
+        })?;
         let session = Self {
             archive,
             now: (settings.clock)(),
-            before: guard.database().snapshot()?,
+            before,
             guard,
             store: OnceCell::new(),
         };
         if session.guard.was_left()
             && let Err(error) = session.clear_up()
         {
+            session.guard.leave();
             archive.reporter.warning(&super::with_causes(&error));
         }
         Ok(session)
@@ -363,10 +369,17 @@ impl<'a> Session<'a> {
 }
 
 impl Drop for Session<'_> {
-    /// Removes the spool: what is still in it came in for nothing. A spool that cannot be removed now is removed by the
-    /// next command that needs one.
+    /// Removes the spool: what is still in it came in for nothing. If that cannot be removed now, or a tree that was to
+    /// be published, the next command does it.
     fn drop(&mut self) {
-        let _ = fsio::remove_tree(&spool_directory(&self.archive.directories));
+        let directories = &self.archive.directories;
+        let spool = fsio::remove_tree(&spool_directory(directories));
+        if spool
+            .and_then(|()| publish::remove_leftovers(&directories.dist))
+            .is_err()
+        {
+            self.guard.leave();
+        }
     }
 }
 

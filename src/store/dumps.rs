@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::fsio::unnamed::NewFile;
 use crate::fsio::{self, AtPath};
 
 use super::Database;
@@ -86,18 +87,15 @@ impl Database {
         let directory = directory(self.directory());
         fsio::create_dir_all(&directory)?;
         let path = directory.join(format!("state-{}-{now}.zst", snapshot.sequence()));
-        let mut file = fsio::temp_file(&directory)?;
+        let mut file = NewFile::begin(&directory)?;
         let cannot = |source| Error::DumpStream { doing: "write", source };
-        let mut packed = zstd::Encoder::new(file.as_file_mut(), ZSTD_LEVEL).map_err(cannot)?;
+        let mut packed = zstd::Encoder::new(file.file(), ZSTD_LEVEL).map_err(cannot)?;
         packed.include_checksum(true).map_err(cannot)?;
         let mut out = BufWriter::with_capacity(256 << 10, packed);
         snapshot.dump(&mut out)?;
         let packed = out.into_inner().map_err(|error| cannot(error.into_error()))?;
         packed.finish().and_then(|file| file.flush()).map_err(cannot)?;
-        file.as_file().sync_data().at("sync", &path)?;
-        file.persist(&path)
-            .map_err(|error| error.error)
-            .at("rename a temporary file to", &path)?;
+        file.keep(&path)?;
         fsio::sync_dir(&directory)?;
         // one that was written after this clock was put back is not the newest, but it is the last
         for dump in old.iter().skip(KEPT_DUMPS - 1) {
@@ -106,7 +104,7 @@ impl Database {
         Self::remove_half_dumps(&directory, now)
     }
 
-    /// Removes what a writer that died has left: nobody writes a dump for an hour.
+    /// Removes what a writer that died has left where files must have names: nobody writes a dump for an hour.
     fn remove_half_dumps(directory: &Path, now: i64) -> Result<()> {
         use std::os::unix::fs::MetadataExt;
         for file in files_in(directory)? {

@@ -71,9 +71,9 @@ pub enum Error {
         source: CodecError,
     },
     /// The lookup tables failed.
-    #[error("cannot {doing} the tables in `{path}`", path = path.display())]
+    #[error("cannot {doing} `{path}`", path = path.display())]
     Tables {
-        /// Completes the sentence "cannot … the tables".
+        /// Completes the sentence "cannot … `path`".
         doing: &'static str,
         /// Their directory.
         path: PathBuf,

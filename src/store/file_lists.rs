@@ -372,17 +372,21 @@ impl FileLists {
 
     /// Makes one pack of several, of the rows that are to stay.
     fn replace(&self, packs: Vec<Pack>, stays: impl Fn(&Row) -> bool) -> Result<()> {
-        let mut pending = Pending::begin(&self.directory)?;
+        let mut pending = None;
         for pack in &packs {
             let mut rows: Vec<Row> = pack.rows().filter(&stays).collect();
             rows.sort_by_key(|row| row.offset);
             for row in rows {
                 if let Some(frame) = pack.frame(&row) {
+                    let pending = match &mut pending {
+                        Some(pending) => pending,
+                        none => none.insert(Pending::begin(&self.directory)?),
+                    };
                     pending.put_frame(row.deb, &frame, row.bytes)?;
                 }
             }
         }
-        if !pending.rows.is_empty() {
+        if let Some(pending) = pending {
             pending.keep(&self.directory)?;
         }
         for pack in packs {

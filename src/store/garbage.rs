@@ -15,11 +15,14 @@ use super::file_lists::FileLists;
 use super::journal::Position;
 use super::open::{PoolRecord, Store};
 use super::records;
+use super::tables;
 
 /// Younger files stay: they may be of work that is not committed yet.
 const SAFETY_SECONDS: i64 = 15 * 60;
 /// The same for what an update brings in long before it is recorded.
 const EXTRAS_SAFETY_SECONDS: i64 = 86_400;
+/// How long damaged tables stay that were put aside.
+const ASIDE_SECONDS: i64 = 86_400;
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +55,7 @@ impl Store {
             collected.objects += 1;
             collected.object_bytes += size;
         })?;
+        tables::remove_put_aside(self.directory(), keep_since.min(now.saturating_sub(ASIDE_SECONDS)))?;
         let rows = self.tables().pool_rows()?;
         let debs = rows.into_iter().map(|(_, content)| content.digests.sha256).collect();
         collected.file_lists = FileLists::at(self.directory()).sweep(old, &debs)?;

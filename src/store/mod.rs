@@ -19,6 +19,7 @@ pub mod objects;
 mod open;
 mod rebuild;
 mod records;
+mod sled_db;
 mod snapshot;
 mod tables;
 mod txn;
@@ -268,6 +269,11 @@ impl WriteGuard {
     #[must_use]
     pub fn was_left(&self) -> bool {
         self.lock.was_left()
+    }
+
+    /// Tells the next writer that this one could not clear up.
+    pub fn leave(&self) {
+        self.lock.leave();
     }
 
     /// Removes the temporary files in the database that a dead writer left.

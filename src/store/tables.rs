@@ -1,18 +1,16 @@
-//! The lookup tables, kept in sled: what refers to which source's files, and what the pool holds. The only file that
-//! opens sled.
+//! The lookup tables, kept in sled: what refers to which source's files, and what the pool holds.
 //!
 //! Tables follow the journal and can be made anew from it, so nothing here is believed: they say which line they have
 //! reached, every line can be applied twice, and tables that cannot be opened, or do not fit the journal, are put
-//! aside. sled 0.34 needs three precautions: a half-written snapshot (`snap.*.generating`) keeps it from opening and is
-//! deleted first; its `flush` does not reach the disk before an fsync of its file; and it may panic on a damaged file.
-//! A lock of our own is held around it, since sled's gives up at once.
+//! aside. sled's `flush` does not reach the disk before an fsync of its file. A lock of our own is held around it, since
+//! sled's gives up at once.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::panic::AssertUnwindSafe;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::fsio::lock::Lock;
 use crate::fsio::{self, AtPath};
@@ -23,14 +21,12 @@ use super::error::{Error, Result};
 use super::journal::{Heads, Line, Position};
 use super::keys::{self, HeadId, Listed};
 use super::objects::Objects;
+use super::sled_db::{self, LastHandle};
 
 /// Longer values are left out and looked up in the index: sled is not good at them.
 const MAX_VALUE_BYTES: usize = 7000;
-const CACHE_BYTES: u64 = 64 << 20;
 /// A file beside sled's own that says that something could not be read.
 const DAMAGED: &str = "damaged";
-/// sled collects its garbage in this rhythm, for half of the time at most, and closing waits for that.
-const FLUSH_MILLISECONDS: u64 = 1000;
 const POSITION_KEY: &[u8] = b"position";
 
 /// The open tables. Dropping them writes and closes them.
@@ -44,7 +40,8 @@ pub(super) struct Tables {
     pool: sled::Tree,
     /// Path → since when nothing refers to it.
     unreferenced: sled::Tree,
-    // after the tables: fields are dropped in this order
+    // after the tables, and before the lock: fields are dropped in this order
+    _last: LastHandle,
     _lock: Arc<Lock>,
 }
 
@@ -76,54 +73,17 @@ pub(super) fn put_aside(database: &Path) -> Result<()> {
     let (from, to) = (directory(database), database.join("sled.damaged"));
     fsio::remove_tree(&to)?;
     fs::rename(&from, &to).at("put aside", &from)?;
-    Ok(())
+    // from here on their time runs
+    Ok(fsio::touch(&to)?)
 }
 
-/// Deletes what a kill can leave of a snapshot; the older snapshot is still there then.
-fn remove_half_snapshots(path: &Path) -> Result<()> {
-    let entries = match fs::read_dir(path).at("read the directory", path) {
-        Err(error) if error.is_not_found() => return Ok(()),
-        other => other?,
-    };
-    for entry in entries {
-        let entry = entry.at("read the directory", path)?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fsio::remove_if_there(&entry.path())?;
-        }
+/// Removes tables that were put aside before `old`, in Unix seconds: whoever wanted to look at them has.
+pub(super) fn remove_put_aside(database: &Path, old: i64) -> Result<()> {
+    let path = database.join("sled.damaged");
+    if fs::metadata(&path).is_ok_and(|found| found.mtime() < old) {
+        fsio::remove_tree(&path)?;
     }
     Ok(())
-}
-
-fn open_sled(path: &Path) -> Result<sled::Db> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(Some(FLUSH_MILLISECONDS));
-    let start = Instant::now();
-    loop {
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-        let problem = match opened {
-            Ok(Ok(db)) => return Ok(db),
-            // in a process that had it open just now, its threads may still hold it
-            Ok(Err(error))
-                if error.to_string().contains("could not acquire lock") && start.elapsed() < Duration::from_secs(5) =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-                continue;
-            }
-            Ok(Err(sled::Error::Io(error))) if error.raw_os_error().is_some() => {
-                return Ok(Err(error).at("open the tables in", path)?);
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "sled gave up on them".into(),
-        };
-        return Err(Error::TablesUnusable {
-            path: path.to_owned(),
-            problem,
-        });
-    }
 }
 
 impl Tables {
@@ -136,18 +96,15 @@ impl Tables {
                 problem: "they were found damaged before".into(),
             });
         }
-        remove_half_snapshots(&path)?;
-        let db = open_sled(&path)?;
+        let (db, last) = sled_db::open(&path)?;
         let tree = |name: &str| {
-            db.open_tree(name).map_err(|source| Error::Tables {
-                doing: "open",
-                path: path.clone(),
-                source,
-            })
+            let opened = db.open_tree(name);
+            opened.map_err(|source| sled_db::error("open the tables in", &path, source))
         };
         let (sources, pool, unreferenced) = (tree("sources")?, tree("pool")?, tree("unreferenced")?);
         Ok(Self {
             path,
+            _last: last,
             db,
             sources,
             pool,
@@ -163,23 +120,19 @@ impl Tables {
                 // it is there already, or the damage will be found again
                 drop(fsio::write_new(&self.path.join(DAMAGED), b""));
             }
-            Error::Tables {
-                doing,
-                path: self.path.clone(),
-                source,
-            }
+            sled_db::error(doing, &self.path, source)
         }
     }
 
     /// The line of the journal that the tables have reached; none if they are new, or it cannot be read.
     pub(super) fn position(&self) -> Result<Option<Position>> {
-        let value = self.db.get(POSITION_KEY).map_err(self.cannot("read"))?;
+        let value = self.db.get(POSITION_KEY).map_err(self.cannot("read the tables in"))?;
         Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
     }
 
     /// Makes all changes durable.
     pub(super) fn flush(&self) -> Result<()> {
-        self.db.flush().map_err(self.cannot("write"))?;
+        self.db.flush().map_err(self.cannot("write the tables in"))?;
         let file = self.path.join("db");
         File::open(&file).and_then(|file| file.sync_all()).at("sync", &file)?;
         Ok(())
@@ -194,7 +147,7 @@ impl Tables {
             .at("write", &self.path)?;
         self.db
             .insert(POSITION_KEY, value)
-            .map_err(self.cannot("write"))
+            .map_err(self.cannot("write the tables in"))
             .map(drop)
     }
 
@@ -250,7 +203,7 @@ impl Tables {
 
     /// Fills the tables anew from the heads. Pool files that nothing refers to are kept, unreferenced since `now`.
     pub(super) fn refill(&self, objects: &Objects, heads: &Heads, now: i64) -> Result<()> {
-        self.sources.clear().map_err(self.cannot("write"))?;
+        self.sources.clear().map_err(self.cannot("write the tables in"))?;
         let mut referenced = Files::new();
         for (head, root) in heads {
             let mut rows = Rows::new();
@@ -282,7 +235,7 @@ impl Tables {
                 Some(value) => self.sources.insert(key, value.as_slice()),
                 None => self.sources.remove(key),
             };
-            written.map_err(self.cannot("write"))?;
+            written.map_err(self.cannot("write the tables in"))?;
         }
         Ok(())
     }
@@ -291,7 +244,7 @@ impl Tables {
     pub(super) fn by_source(&self, objects: &Objects, heads: &Heads, source: &str) -> Result<Vec<(HeadId, Listed)>> {
         let mut found = Vec::new();
         for row in self.sources.scan_prefix(keys::source_prefix(source)) {
-            let (key, value) = row.map_err(self.cannot("read"))?;
+            let (key, value) = row.map_err(self.cannot("read the tables in"))?;
             let (head, item_key) = keys::split_source_row(&key)?;
             let listed = if value.is_empty() {
                 read_listed(objects, heads, &head, item_key)?
@@ -307,7 +260,7 @@ impl Tables {
     pub(super) fn items_of(&self, head: &HeadId) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut items = BTreeMap::new();
         for row in &self.sources {
-            let (key, value) = row.map_err(self.cannot("read"))?;
+            let (key, value) = row.map_err(self.cannot("read the tables in"))?;
             let (of, item_key) = keys::split_source_row(&key)?;
             if of == *head && !value.is_empty() {
                 items.insert(item_key.to_vec(), value.to_vec());
@@ -334,7 +287,7 @@ impl Tables {
         if !is_same {
             self.pool
                 .insert(path.as_str(), keys::encode_content(content)?)
-                .map_err(self.cannot("write"))?;
+                .map_err(self.cannot("write the tables in"))?;
         }
         Ok(())
     }
@@ -342,7 +295,9 @@ impl Tables {
     fn mark_referenced(&self, path: &ArchivePath) -> Result<()> {
         // most files are referenced, and looking is cheaper than removing
         if self.unreferenced_since(path)?.is_some() {
-            self.unreferenced.remove(path.as_str()).map_err(self.cannot("write"))?;
+            self.unreferenced
+                .remove(path.as_str())
+                .map_err(self.cannot("write the tables in"))?;
         }
         Ok(())
     }
@@ -351,27 +306,33 @@ impl Tables {
         if self.unreferenced_since(path)?.is_none() {
             self.unreferenced
                 .insert(path.as_str(), &since.to_be_bytes())
-                .map_err(self.cannot("write"))?;
+                .map_err(self.cannot("write the tables in"))?;
         }
         Ok(())
     }
 
     /// Since when nothing refers to a pool file; none while something does, or if it is not known.
     pub(super) fn unreferenced_since(&self, path: &ArchivePath) -> Result<Option<i64>> {
-        let value = self.unreferenced.get(path.as_str()).map_err(self.cannot("read"))?;
+        let value = self
+            .unreferenced
+            .get(path.as_str())
+            .map_err(self.cannot("read the tables in"))?;
         Ok(value.map(|value| keys::decode_time(&value)).transpose()?)
     }
 
     /// Size and digests of a pool file.
     pub(super) fn pool_content(&self, path: &ArchivePath) -> Result<Option<FileDigests>> {
-        let value = self.pool.get(path.as_str()).map_err(self.cannot("read"))?;
+        let value = self
+            .pool
+            .get(path.as_str())
+            .map_err(self.cannot("read the tables in"))?;
         Ok(value.map(|value| keys::decode_content(&value)).transpose()?)
     }
 
     /// All pool files.
     pub(super) fn pool_rows(&self) -> Result<Vec<(ArchivePath, FileDigests)>> {
         let row = |row: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = row.map_err(self.cannot("read"))?;
+            let (key, value) = row.map_err(self.cannot("read the tables in"))?;
             Ok((keys::decode_path(&key)?, keys::decode_content(&value)?))
         };
         self.pool.iter().map(row).collect()
@@ -380,7 +341,7 @@ impl Tables {
     /// All pool files that nothing refers to, and since when.
     pub(super) fn unreferenced_rows(&self) -> Result<BTreeMap<ArchivePath, i64>> {
         let row = |row: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = row.map_err(self.cannot("read"))?;
+            let (key, value) = row.map_err(self.cannot("read the tables in"))?;
             Ok((keys::decode_path(&key)?, keys::decode_time(&value)?))
         };
         self.unreferenced.iter().map(row).collect()
@@ -394,7 +355,7 @@ impl Tables {
         if is_new || self.unreferenced_since(&file.path)?.is_some() {
             self.unreferenced
                 .insert(file.path.as_str(), &now.to_be_bytes())
-                .map_err(self.cannot("write"))?;
+                .map_err(self.cannot("write the tables in"))?;
         }
         Ok(())
     }
@@ -413,7 +374,9 @@ impl Tables {
 
     /// Drops a pool file's rows.
     pub(super) fn forget(&self, path: &ArchivePath) -> Result<()> {
-        self.pool.remove(path.as_str()).map_err(self.cannot("write"))?;
+        self.pool
+            .remove(path.as_str())
+            .map_err(self.cannot("write the tables in"))?;
         self.mark_referenced(path)
     }
 }

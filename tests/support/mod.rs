@@ -12,6 +12,7 @@
 
 pub mod changes;
 pub mod client;
+pub mod clock;
 pub mod deb;
 pub mod env;
 pub mod gpg;
@@ -20,8 +21,10 @@ pub mod mirror;
 pub mod nights;
 pub mod rules;
 pub mod scenario;
+pub mod seen;
 pub mod source;
 pub mod state;
+pub mod steps;
 pub mod tree;
 pub mod upstream;
 pub mod verify;

@@ -80,6 +80,9 @@ impl<'a> Run<'a> {
         let settings = &archive.settings;
         let database = archive.database()?;
         let lock = database.lock_updates(&settings.command_line, settings.options.lock_patience())?;
+        if lock.was_left() {
+            fsio::remove_temporary_files(&archive.directories.list)?;
+        }
         let interrupt = Interrupt::catch(settings.end_at_once).map_err(Error::from)?;
         let jobs = jobs::jobs(&archive.conf, distributions, &settings.restriction);
         jobs.warnings
