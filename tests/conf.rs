@@ -178,6 +178,39 @@ fn contents_can_be_limited() {
 }
 
 #[test]
+fn patches_are_asked_for_by_a_field_or_by_the_hooks_of_reprepro() {
+    let read = |lines: &str| {
+        let distribution = read_text(&format!("{SMALLEST}Contents: .gz\n{lines}\n"))
+            .unwrap()
+            .distributions
+            .remove(0);
+        let of_contents = distribution.contents.unwrap().patches;
+        [
+            &distribution.deb_indices,
+            &distribution.udeb_indices,
+            &distribution.dsc_indices,
+        ]
+        .map(|files| files.patches)
+        .into_iter()
+        .chain([of_contents])
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(read(""), [0, 0, 0, 0]);
+    assert_eq!(read("PDiffs: 14"), [14, 14, 14, 14]);
+    for hook in ["rredtool", "/usr/bin/rredtool", "pdiff", "tiffany.py"] {
+        assert_eq!(
+            read(&format!("DebIndices: Packages Release . .gz {hook}")),
+            [20, 0, 0, 0],
+            "{hook}"
+        );
+    }
+    assert_eq!(
+        read("PDiffs: 0\nDscIndices: Sources Release .gz rredtool"),
+        [0, 0, 0, 0]
+    );
+}
+
+#[test]
 fn a_suite_names_its_distribution_if_only_one_has_it() {
     let stanza = |codename: &str, suite: &str| {
         format!("Codename: {codename}\nSuite: {suite}\nArchitectures: amd64\nComponents: main\n\n")
@@ -474,6 +507,7 @@ const NAMES: &[&str] = &[
     "ValidFor:",
     "DebIndices:",
     "Limit:",
+    "PDiffs:",
     "Archive:",
     "Checksums:",
     "Update:",

@@ -122,6 +122,7 @@ pub const GROUPS: &[(&str, &[Shown])] = &[
                 "WHEN",
                 "Publish: never, changed, lookedat or force [default: changed]",
             ),
+            Shown::new("recompress", "", "With export: compress each file anew, in one piece"),
             Shown::new(
                 "keepunreferencedfiles",
                 "",
@@ -242,6 +243,7 @@ const HIDDEN: &[(&str, bool)] = &[
     ("skipold", false),
     ("nonoskipold", false),
     ("nokeep-going", false),
+    ("norecompress", false),
     ("nonothingiserror", false),
     ("ask-passphrase", false),
     ("noask-passphrase", false),

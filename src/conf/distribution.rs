@@ -62,6 +62,8 @@ pub struct IndexFiles {
     pub release_name: Option<String>,
     /// Its forms, each once, at least one.
     pub compressions: Vec<Compression>,
+    /// From how many earlier states clients get by patches; 0: there are none.
+    pub patches: usize,
 }
 
 /// Which Contents files are published.
@@ -85,6 +87,8 @@ pub struct Contents {
     pub components: Vec<Component>,
     /// The components whose udebs are listed.
     pub udeb_components: Vec<Component>,
+    /// From how many earlier states clients get by patches; 0: there are none.
+    pub patches: usize,
 }
 
 /// Who signs Release.

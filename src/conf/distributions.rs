@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::distribution::{Distribution, SignWith, UpdateStep};
+use super::distribution::{Contents, Distribution, SignWith, UpdateStep};
 use super::fault::{Error, Sink, Word, printable};
 use super::fields::{Fields, architecture, checked, without_duplicates};
 use super::reader::{Field, Stanza, read_stanzas};
@@ -36,6 +36,7 @@ const FIELDS: &[&str] = &[
     "Log",
     "NotAutomatic",
     "Origin",
+    "PDiffs",
     "Pull",
     "ReadOnly",
     "SignWith",
@@ -132,6 +133,7 @@ fn read_stanza(stanza: &Stanza, rules: &KnownRules, fields: &mut Fields<'_, '_>)
     let components = fields.names("Components").unwrap_or_default();
     let codename = fields.name("Codename");
     let export_options = export_options(fields);
+    let patches = index_files::patches(fields);
     let distribution = Distribution {
         suite: fields.name("Suite"),
         origin: fields.line("Origin"),
@@ -147,12 +149,15 @@ fn read_stanza(stanza: &Stanza, rules: &KnownRules, fields: &mut Fields<'_, '_>)
         update: steps(fields, "Update", "update rule", rules.update.as_deref()),
         pull: steps(fields, "Pull", "pull rule", rules.pull.as_deref()),
         sign_with: sign_with(fields),
-        deb_indices: index_files::read(fields, "DebIndices", index_files::default_debs),
-        udeb_indices: index_files::read(fields, "UDebIndices", index_files::default_udebs),
-        dsc_indices: index_files::read(fields, "DscIndices", index_files::default_sources),
+        deb_indices: index_files::read(fields, "DebIndices", (index_files::default_debs, patches)),
+        udeb_indices: index_files::read(fields, "UDebIndices", (index_files::default_udebs, patches)),
+        dsc_indices: index_files::read(fields, "DscIndices", (index_files::default_sources, patches)),
         export: !export_options.contains(&"noexport"),
         keep_unknown: export_options.contains(&"keepunknown"),
-        contents: index_files::contents(fields, &architectures, &components),
+        contents: index_files::contents(fields, &architectures, &components).map(|contents| Contents {
+            patches: patches.unwrap_or(0),
+            ..contents
+        }),
         uploaders: fields.file("Uploaders"),
         tracking: tracking::read(fields),
         log: log::read(fields),

@@ -1,5 +1,5 @@
 //! The fields of a distribution that say which index files are published: `DebIndices`, `UDebIndices`, `DscIndices`,
-//! and `Contents` with its limits.
+//! `Contents` with its limits, and `PDiffs`.
 
 use super::distribution::{Compression, Contents, IndexFiles};
 use super::distributions::part_of;
@@ -15,6 +15,7 @@ pub(super) fn default_debs() -> IndexFiles {
         file_name: "Packages".into(),
         release_name: Some("Release".into()),
         compressions: vec![Compression::Plain, Compression::Gzip, Compression::Xz],
+        patches: 0,
     }
 }
 
@@ -32,6 +33,7 @@ pub(super) fn default_sources() -> IndexFiles {
         file_name: "Sources".into(),
         release_name: Some("Release".into()),
         compressions: vec![Compression::Gzip, Compression::Xz],
+        patches: 0,
     }
 }
 
@@ -39,8 +41,45 @@ fn compression(word: &str) -> Option<Compression> {
     Compression::ALL.into_iter().find(|known| known.word() == word)
 }
 
-/// Reads one of the fields: a file name, perhaps the name of a Release file, and compressions.
-pub(super) fn read(fields: &mut Fields<'_, '_>, name: &str, default: fn() -> IndexFiles) -> IndexFiles {
+/// What reprepro's users name as an export hook to have patches made: its own program, and the script that comes with
+/// it, under the names that it has had. The patches are made here, and no program is run for them.
+const PATCH_HOOKS: &[&str] = &[
+    "rredtool",
+    "pdiff",
+    "pdiff.example",
+    "pdiff.py",
+    "tiffany",
+    "tiffany.example",
+    "tiffany.py",
+];
+/// How many patches reprepro's program keeps.
+const PATCHES_OF_A_HOOK: usize = 20;
+/// A client that would need more patches than that has long been better off with the whole file.
+const MAX_PATCHES: usize = 400;
+
+/// `PDiffs`, if it is there: how many patches are kept of each index.
+pub(super) fn patches(fields: &mut Fields<'_, '_>) -> Option<usize> {
+    fields.word("PDiffs", |word| {
+        let number = word.text.parse().ok().filter(|number| *number <= MAX_PATCHES);
+        number.ok_or_else(|| {
+            let rule = format!("must be a number of states, {MAX_PATCHES} at most; 0 is none");
+            Error::value(word, "number of patches", rule)
+        })
+    })
+}
+
+fn is_patch_hook(word: &Word<'_>) -> bool {
+    let name = word.text.rsplit('/').next();
+    name.is_some_and(|name| PATCH_HOOKS.contains(&name))
+}
+
+/// Reads one of the fields: a file name, perhaps the name of a Release file, compressions, and perhaps a hook that asks
+/// for patches. What `PDiffs` says about those goes before the hook.
+pub(super) fn read(
+    fields: &mut Fields<'_, '_>,
+    name: &str,
+    (default, patches): (fn() -> IndexFiles, Option<usize>),
+) -> IndexFiles {
     let read = fields.read(name, |field| {
         let mut words = field.words().peekable();
         let first = words.next().ok_or_else(|| field.empty())?;
@@ -50,7 +89,12 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, name: &str, default: fn() -> Ind
             None => None,
         };
         let mut compressions = Vec::new();
+        let mut patches_of_hook = 0;
         for word in words {
+            if is_patch_hook(&word) {
+                patches_of_hook = PATCHES_OF_A_HOOK;
+                continue;
+            }
             if !word.text.starts_with('.') {
                 return Err(Error::NotSupported {
                     place: word.place.clone(),
@@ -70,9 +114,14 @@ pub(super) fn read(fields: &mut Fields<'_, '_>, name: &str, default: fn() -> Ind
             file_name,
             release_name,
             compressions: in_order(compressions),
+            patches: patches_of_hook,
         })
     });
-    read.unwrap_or_else(default)
+    let files = read.unwrap_or_else(default);
+    IndexFiles {
+        patches: patches.unwrap_or(files.patches),
+        ..files
+    }
 }
 
 fn in_order(mut compressions: Vec<Compression>) -> Vec<Compression> {
@@ -163,6 +212,7 @@ fn contents_words(fields: &mut Fields<'_, '_>) -> Option<Contents> {
         architectures: Vec::new(),
         components: Vec::new(),
         udeb_components: Vec::new(),
+        patches: 0,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain`, `dump-interval` and `keep-going`
-//! are our own.
+//! Every long option that conf/options may hold, with what it sets. The names are reprepro's; `retain`, `dump-interval`,
+//! `keep-going` and `recompress` are our own.
 
 use super::ignore::Ignore;
 use super::nearest;
@@ -139,6 +139,8 @@ const KNOWN: &[(&str, Action)] = &[
     ("nonoskipold", on!(skip_old)),
     ("keep-going", on!(keep_going)),
     ("nokeep-going", off!(keep_going)),
+    ("recompress", on!(recompress)),
+    ("norecompress", off!(recompress)),
     ("nothingiserror", on!(nothing_is_error)),
     ("nonothingiserror", off!(nothing_is_error)),
     ("waitforlock", number!(wait_for_lock)),

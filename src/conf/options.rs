@@ -103,6 +103,8 @@ pub struct Options {
     pub skip_old: Option<bool>,
     /// `--keep-going`: an upstream that is refused fails only the distributions that use it.
     pub keep_going: Option<bool>,
+    /// `--recompress`: `export` compresses each file as a whole.
+    pub recompress: Option<bool>,
     /// `--nothingiserror`.
     pub nothing_is_error: Option<bool>,
     /// `--waitforlock`: how often to try again, ten seconds apart.
@@ -241,6 +243,7 @@ impl Options {
             lists_download: self.lists_download.or(lower.lists_download),
             skip_old: self.skip_old.or(lower.skip_old),
             keep_going: self.keep_going.or(lower.keep_going),
+            recompress: self.recompress.or(lower.recompress),
             nothing_is_error: self.nothing_is_error.or(lower.nothing_is_error),
             wait_for_lock: self.wait_for_lock.or(lower.wait_for_lock),
             space_check: self.space_check.or(lower.space_check),

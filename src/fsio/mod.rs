@@ -4,6 +4,9 @@
 pub mod lock;
 pub mod process;
 pub mod unnamed;
+mod writeback;
+
+pub use writeback::EarlyWriter;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

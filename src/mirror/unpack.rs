@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use super::{Error, Result};
 use crate::conf::update::ListForm;
-use crate::fsio::AtPath;
+use crate::fsio::{AtPath, EarlyWriter};
 use crate::model::{DigestKind, FileDigests, Hasher};
 
 const CHUNK_BYTES: usize = 256 << 10;
@@ -67,15 +67,18 @@ pub(super) fn unpack(
     limit_bytes: u64,
     kinds: &[DigestKind],
 ) -> Result<FileDigests> {
-    let mut target = File::options()
+    let target = File::options()
         .write(true)
         .create(true)
         .truncate(true)
         .open(plain)
         .at("write", plain)?;
-    unpack_into(form, (packed, url), (limit_bytes, kinds), |bytes| {
+    let mut target = EarlyWriter::new(target);
+    let content = unpack_into(form, (packed, url), (limit_bytes, kinds), |bytes| {
         Ok(target.write_all(bytes).at("write", plain)?)
-    })
+    })?;
+    target.flush().at("write", plain)?;
+    Ok(content)
 }
 
 /// Unpacks `packed`, which came from `url`, and gives each piece to `each`; at the end the digests of what came out.

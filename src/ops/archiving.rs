@@ -6,8 +6,8 @@ use crate::model::{IndexId, ListedPackage};
 use crate::store::Snapshot;
 
 use super::Result;
+use super::lookup::versions_there;
 use super::plan::{Addition, Change, Decision, Planned};
-use super::session::versions_there;
 
 /// Plans an addition, and what it pushes out into the archive of the distribution, and so on: conf lets an archive only
 /// be a distribution that is defined before.

@@ -273,6 +273,7 @@ impl Publisher<'_> {
             } else {
                 Check::Size
             },
+            in_one_piece: is_export && settings.options.recompress == Some(true),
         };
         publish::publish(&request).map_err(|source| Error::Publish {
             codename: distribution.codename.clone(),

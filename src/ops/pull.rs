@@ -126,9 +126,9 @@ impl<'a> Run<'a> {
     }
 
     fn decide_index(&self, distribution: &Distribution, index: &IndexId) -> Result<Vec<Fate<Candidate<'a>>>> {
-        let entries = self.snapshot.entries(index)?;
-        let all = entries.len();
-        let mut marks = Marks::new(entries, distribution.limit);
+        let there = self.snapshot.versions(index)?;
+        let all = there.len();
+        let mut marks = Marks::new(there, distribution.limit);
         for step in &distribution.pull {
             let name = match step {
                 UpdateStep::Delete => {
@@ -146,7 +146,8 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let fates: Vec<_> = marks.fates().collect();
+        let mut reader = self.snapshot.reader(index)?;
+        let fates = marks.fates(|name| reader.find(name))?;
         // what is gone from a distribution of our own is meant to be
         if self.archive.settings.options.only_small_deletes == Some(true) {
             select::refuse_many_deletes(index, &fates, all)?;

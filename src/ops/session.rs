@@ -11,7 +11,7 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Directories, ExportMode};
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{ArchivePath, Codename, DigestKind, IndexId, ListedPackage, PackageName, PoolFile, SourceName};
+use crate::model::{ArchivePath, Codename, DigestKind, PoolFile, SourceName};
 use crate::publish;
 use crate::store::{self, Provenance, Snapshot, Store, WriteGuard};
 
@@ -302,7 +302,7 @@ impl<'a> Session<'a> {
                 transaction.remove(change.index(), &old.name, &old.version);
             }
             if let Some(new) = change.new_package() {
-                transaction.put(change.index(), new.clone());
+                transaction.put_borrowed(change.index(), new);
             }
         }
         for edit in &plan.track_edits {
@@ -411,16 +411,4 @@ pub fn script_directories(directories: &Directories) -> Vec<(&'static str, PathB
         ("REPREPRO_DIST_DIR", absolute(&directories.dist)),
         ("REPREPRO_LOG_DIR", absolute(&directories.log)),
     ]
-}
-
-/// The versions of a package that an index has: what planning an addition asks for.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<ListedPackage>> {
-    let mut there = Vec::new();
-    for entry in snapshot.find(index, name)? {
-        there.extend(snapshot.package(index, name, &entry.version)?);
-    }
-    Ok(there)
 }

@@ -12,12 +12,14 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::Error;
 use super::parts::{Joined, Part};
 use crate::conf::distribution::Compression;
-use crate::fsio::AtPath;
+use crate::fsio::{AtPath, EarlyWriter};
 use crate::model::{DigestKind, FileDigests, Hasher, Sha256};
 use crate::store::BlockId;
 
 /// How many blocks are unpacked at a time, by all threads.
 const READ_AHEAD_BLOCKS: usize = 32;
+/// How many parts each thread makes before they are written.
+const PARTS_AT_A_TIME: usize = 4;
 
 /// Reads the text of a block.
 pub(super) type ReadBlock<'a> = dyn Fn(&BlockId) -> Result<Vec<u8>, Error> + Sync + 'a;
@@ -57,7 +59,7 @@ pub(super) fn write_index(
         .create_new(true)
         .open(path)
         .at("create", path)?;
-    let mut out = HashingWriter::new(BufWriter::new(file), kinds);
+    let mut out = HashingWriter::new(BufWriter::new(EarlyWriter::new(file)), kinds);
     let mut parts = Vec::new();
     match form {
         Compression::Plain => index.copy_text(&mut out, path)?,
@@ -107,7 +109,7 @@ impl IndexText<'_> {
     fn groups(&self, form: Joined) -> Vec<Group> {
         let level = match form {
             Joined::Gzip | Joined::Zstd => self.part_level,
-            Joined::Xz => self.part_level + 2,
+            Joined::Xz => self.part_level.saturating_add(2),
         };
         let mut groups: Vec<Vec<BlockId>> = Vec::new();
         for (block, cut_level) in &self.blocks {
@@ -127,23 +129,33 @@ impl IndexText<'_> {
         &self,
         form: Joined,
         previous: Option<&Previous<'_>>,
-        out: &mut impl Write,
+        out: &mut (impl Write + Send),
         path: &Path,
     ) -> Result<Vec<Part>, Error> {
         let published = PublishedParts::open(form, previous);
         out.write_all(form.header()).at("write", path)?;
         let mut parts = Vec::new();
-        // as many at a time as keep all threads busy, so that memory does not grow with the index
-        for batch in self.groups(form).chunks(2 * rayon::current_num_threads()) {
-            let made: Vec<(Part, Vec<u8>)> = batch
-                .par_iter()
-                .map(|group| self.part(form, group, &published, path))
-                .collect::<Result<_, Error>>()?;
+        let mut write = |made: Vec<(Part, Vec<u8>)>| -> Result<(), Error> {
             for (part, bytes) in made {
                 out.write_all(&bytes).at("write", path)?;
                 parts.push(part);
             }
+            Ok(())
+        };
+        let groups = self.groups(form);
+        let make = |batch: &[Group]| -> Result<Vec<_>, Error> {
+            let made = batch.par_iter().map(|group| self.part(form, group, &published, path));
+            made.collect()
+        };
+        let mut waiting = Vec::new();
+        // so many at a time as keep all threads busy, also with what is written meanwhile; memory does not grow with the
+        // index
+        for batch in groups.chunks(PARTS_AT_A_TIME * rayon::current_num_threads()) {
+            let (made, written) = rayon::join(|| make(batch), || write(std::mem::take(&mut waiting)));
+            written?;
+            waiting = made?;
         }
+        write(waiting)?;
         out.write_all(&form.trailer(&parts)).at("write", path)?;
         Ok(parts)
     }

@@ -2,6 +2,7 @@
 //! from the indexes of packages and the file list of each .deb, and is a block index itself, by path: when packages
 //! change, only the blocks with their paths do.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
@@ -185,7 +186,9 @@ impl Deriver<'_> {
         check_missing(missing)?;
         let root = self.objects.root_or_empty(previous.root).map_err(Error::store)?;
         let edits = self.edits(&root, &before, &after)?;
-        let root = edit::edit(&PathBlocks(self.objects), &root, &edits)?;
+        let root = edit::edit(&PathBlocks(self.objects), &root, &edits, |_, line: &Item| {
+            Ok(Cow::Borrowed(line))
+        })?;
         self.objects.put_root(&root).map(Edited::To).map_err(Error::store)
     }
 

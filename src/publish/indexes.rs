@@ -35,6 +35,7 @@ pub(super) struct IndexWriter<'a> {
     pub(super) tree: &'a Tree,
     pub(super) previous: Option<&'a Published>,
     pub(super) digests: &'a [DigestKind],
+    pub(super) in_one_piece: bool,
 }
 
 type Files = Vec<(ArchivePath, PublishedFile)>;
@@ -99,7 +100,8 @@ impl IndexWriter<'_> {
         let read = |id: &BlockId| objects.block_text(id).map_err(Error::store);
         let index = IndexText {
             blocks: leveled_blocks(&blocks),
-            part_level,
+            // no cut is so deep
+            part_level: if self.in_one_piece { u32::MAX } else { part_level },
             read: &read,
         };
         let mut forms = file.forms.clone();
@@ -126,7 +128,8 @@ impl IndexWriter<'_> {
         let old = self.published(path);
         if let Some(old) = old.filter(|old| old.root == root && self.has_digests(old)) {
             let old = PublishedFile { on_disk, ..old.clone() };
-            if !on_disk || self.tree.reuse(path, &old.content)? {
+            let is_wanted = !self.in_one_piece || old.parts.len() <= 1;
+            if !on_disk || is_wanted && self.tree.reuse(path, &old.content)? {
                 return Ok(old);
             }
         }

@@ -27,6 +27,8 @@ pub(super) struct IndexFile {
     pub(super) source: Source,
     /// The forms that are files, in the order of Release. The plain form is listed even if it is not among them.
     pub(super) forms: Vec<Compression>,
+    /// How many patches between its states are kept.
+    pub(super) patches: usize,
 }
 
 /// All files of a distribution but Release and its signatures.
@@ -89,6 +91,7 @@ impl Layout {
             file_name,
             release_name,
             compressions,
+            patches,
         } = names;
         let release = release_name
             .as_ref()
@@ -97,23 +100,29 @@ impl Layout {
                     path: path(&format!("{directory}/{name}"))?,
                     source: Source::Text(directory_release(distribution, &index)),
                     forms: vec![Compression::Plain],
+                    patches: 0,
                 })
             })
             .transpose()?;
         self.push(
             path(&format!("{directory}/{file_name}"))?,
             Source::Packages(index),
-            compressions,
+            (compressions, *patches),
         );
         self.files.extend(release);
         Ok(())
     }
 
-    fn push(&mut self, path: ArchivePath, source: Source, forms: &[Compression]) {
+    fn push(&mut self, path: ArchivePath, source: Source, (forms, patches): (&[Compression], usize)) {
         let mut forms = forms.to_vec();
         forms.sort_unstable();
         forms.dedup();
-        self.files.push(IndexFile { path, source, forms });
+        self.files.push(IndexFile {
+            path,
+            source,
+            forms,
+            patches,
+        });
     }
 
     fn push_contents(
@@ -131,6 +140,7 @@ impl Layout {
             kind: IndexKind::Udeb(architecture.clone()),
             ..deb(component)
         };
+        let made = (contents.compressions.as_slice(), contents.patches);
         let debs: Vec<IndexId> = if contents.debs {
             contents.components.iter().map(deb).collect()
         } else {
@@ -158,12 +168,12 @@ impl Layout {
                 for index in &indexes {
                     let component = &index.component;
                     let name = path(&format!("{component}/{own}{architecture}"))?;
-                    self.push(name, Source::Contents(vec![index.clone()]), &contents.compressions);
+                    self.push(name, Source::Contents(vec![index.clone()]), made);
                 }
             }
             if contents.all_components {
                 let name = path(&format!("{merged}{architecture}"))?;
-                self.push(name, Source::Contents(indexes), &contents.compressions);
+                self.push(name, Source::Contents(indexes), made);
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod links;
 mod parts;
 mod path_key;
 mod path_sort;
+mod pdiff;
 mod record;
 mod sign;
 mod tree;
@@ -31,6 +32,7 @@ pub use extras::{ExtraFile, ExtraToPublish, Extras, MadeExtra, identity_of};
 pub use layout::place_of;
 pub use links::{link_suite, missing_link};
 pub use parts::Part;
+pub use pdiff::PatchHistory;
 pub use record::{DerivedContents, LastUse, Published, PublishedFile, needs_publishing};
 pub use tree::{Check, remove_leftovers};
 
@@ -81,6 +83,8 @@ pub struct Request<'a> {
     pub retain_seconds: i64,
     /// Whether files that did not change are checked.
     pub check: Check,
+    /// Whether compressed files are made in one piece: a little smaller, and readable for what stops after the first.
+    pub in_one_piece: bool,
 }
 
 impl std::fmt::Debug for Request<'_> {
@@ -141,8 +145,11 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
         tree: &tree,
         previous: request.previous,
         digests: &distribution.digests,
+        in_one_piece: request.in_one_piece,
     };
     let (mut made, contents) = writer.write_all(&layout)?;
+    let patched = pdiff::patch_all(request, &tree, &layout, &made)?;
+    made.extend(patched.tables);
     let [listed, unlisted] = extras::place_all(&tree, request.previous, request.extras)?;
     made.extend(listed);
     let release = release(request, &made).render();
@@ -154,6 +161,8 @@ pub fn publish(request: &Request<'_>) -> Result<Outcome, Error> {
     published.files = made.into_iter().collect();
     keep_by_hash(request, &tree, &mut published)?;
     published.files.extend(unlisted);
+    published.files.extend(patched.patches);
+    published.patches = patched.histories;
     write_release(request, &tree, &mut published, release.as_bytes())?;
     for (name, target) in &layout.links {
         tree.link(name, target)?;
@@ -341,6 +350,7 @@ fn carry_over(request: &Request<'_>, tree: &Tree, published: &Published) -> Resu
             // a plain form that is just listed is not what somebody put there
             || published.files.contains_key(&path)
             || is_by_hash_of(&path, &directories)
+            || pdiff::is_patch_of(&path, &published.files)
             || links_to_ours().is_some_and(|target| ours.contains(&target))
             || path
                 .as_str()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::parts::Part;
+use super::pdiff::PatchHistory;
 use super::tree::{MAX_RELEASE_BYTES, RELEASE_NAMES};
 use crate::conf::distribution::Distribution;
 use crate::fsio;
@@ -43,6 +44,9 @@ pub struct Published {
     pub contents: BTreeMap<ArchivePath, DerivedContents>,
     /// The files below by-hash directories.
     pub by_hash: BTreeMap<ArchivePath, LastUse>,
+    /// The patches of indexes by the path of their plain form; of those that have none, nothing.
+    #[serde(default)]
+    pub patches: BTreeMap<ArchivePath, PatchHistory>,
 }
 
 /// One published file.
@@ -91,6 +95,7 @@ impl Published {
             links: BTreeSet::new(),
             contents: BTreeMap::new(),
             by_hash: BTreeMap::new(),
+            patches: BTreeMap::new(),
         }
     }
 

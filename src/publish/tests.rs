@@ -14,6 +14,8 @@ use crate::pgp::clearsigned::split_clearsigned;
 use crate::pgp::{Algorithm, KeyHome, NewKey, verify_clearsigned, verify_detached};
 use crate::store::{Database, Provenance};
 
+mod patches;
+
 const CONF: &str = "Architectures: amd64 source\nComponents: main role/web\nContents: .gz\n\
     DebIndices: Packages Release . .gz\nUDebIndices: Packages . .gz\nDscIndices: Sources Release .gz\n";
 
@@ -37,6 +39,7 @@ struct Archive {
     lists: Mutex<BTreeMap<Sha256, Vec<Vec<u8>>>>,
     now: i64,
     retain_seconds: i64,
+    in_one_piece: bool,
     check: Check,
     signer: Option<Signer>,
 }
@@ -49,6 +52,7 @@ impl Archive {
             lists: Mutex::default(),
             now: 1_795_442_319,
             retain_seconds: 0,
+            in_one_piece: false,
             check: Check::Size,
             signer: None,
         }
@@ -142,6 +146,7 @@ impl Archive {
             date: self.now,
             now: self.now,
             retain_seconds: self.retain_seconds,
+            in_one_piece: self.in_one_piece,
             check: self.check,
         })
     }
@@ -171,8 +176,9 @@ impl Archive {
         for name in files_below(&self.live("")) {
             let is_release = RELEASE_NAMES.contains(&name.as_str());
             let is_link = self.live(&name).is_symlink();
+            let is_patch = name.contains(".diff/") && name.ends_with(".gz");
             assert!(
-                is_release || is_link || name.contains("by-hash/") || listed.contains(&name),
+                is_release || is_link || is_patch || name.contains("by-hash/") || listed.contains(&name),
                 "{name}"
             );
         }
@@ -529,6 +535,39 @@ fn many_small_changes_end_in_the_bytes_of_a_new_start() {
         );
     }
     assert!(archive.text("Contents-amd64.xz") == archive.text("Contents-amd64"));
+}
+
+#[test]
+fn files_in_one_piece_are_made_when_asked_for_and_stay_until_the_next_change() {
+    let mut archive =
+        Archive::new("Codename: t\nArchitectures: amd64\nComponents: main\nDebIndices: Packages . .gz .xz .zst\n");
+    let names: Vec<String> = (0..2000)
+        .map(|number| format!("p{number} utils usr/bin/p{number}"))
+        .collect();
+    archive.change("main|amd64", &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let directory = archive.dists().join("t/main/binary-amd64");
+    let first_member = || {
+        let mut text = String::new();
+        let bytes = fs::read(directory.join("Packages.gz")).unwrap();
+        flate2::read::GzDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
+        text
+    };
+    archive.publish();
+    let whole = unpacked(&directory.join("Packages"));
+    assert!(first_member().len() < whole.len());
+    archive.in_one_piece = true;
+    archive.publish();
+    assert!(first_member() == whole);
+    archive.in_one_piece = false;
+    archive.publish();
+    assert!(first_member() == whole);
+    archive.change("main|amd64", &["q utils usr/bin/q"]);
+    archive.publish();
+    let whole = unpacked(&directory.join("Packages"));
+    assert!(first_member().len() < whole.len());
+    for form in ["gz", "xz", "zst"] {
+        assert!(unpacked(&directory.join(format!("Packages.{form}"))) == whole, "{form}");
+    }
 }
 
 #[test]

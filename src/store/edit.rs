@@ -1,5 +1,6 @@
 //! Building, editing and comparing block indexes. Pure: blocks come from a [`BlockSource`] and go to a [`BlockStore`].
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -106,10 +107,6 @@ impl<'s, S: BlockStore> Cutter<'s, S> {
         Ok(())
     }
 
-    fn feed_new(&mut self, item: Option<&Item>) -> Result<(), S::Error> {
-        item.map_or(Ok(()), |item| self.feed(item.view()))
-    }
-
     fn close(&mut self) -> Result<(), S::Error> {
         if self.open.rows().is_empty() {
             return Ok(());
@@ -202,12 +199,21 @@ pub fn build<S: BlockStore>(store: &S, items: impl Iterator<Item = Result<Item, 
     cutter.finish()
 }
 
-/// The root after edits, each a key with its new item or `None` to remove it. Loads and saves only the blocks that the
-/// keys fall in, and their neighbours where a cut comes or goes.
+/// The root after edits, each a key with what `item_of` makes its new item of, or `None` to remove it. Loads and saves
+/// only the blocks that the keys fall in, and their neighbours where a cut comes or goes.
 ///
 /// # Errors
 /// What the store fails with.
-pub fn edit<S: BlockStore>(store: &S, root: &Root, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> Result<Root, S::Error> {
+pub fn edit<S: BlockStore, E>(
+    store: &S,
+    root: &Root,
+    edits: &BTreeMap<Vec<u8>, Option<E>>,
+    item_of: impl for<'e> Fn(&[u8], &'e E) -> Result<Cow<'e, Item>, S::Error>,
+) -> Result<Root, S::Error> {
+    let feed_new = |cutter: &mut Cutter<'_, S>, (key, new): (&Vec<u8>, &Option<E>)| match new {
+        Some(new) => cutter.feed(item_of(key, new)?.view()),
+        None => Ok(()),
+    };
     let mut cutter = Cutter::new(store);
     let mut ahead = Ahead::new(store, edited_blocks(root, edits));
     let mut edits = edits.iter().peekable();
@@ -225,20 +231,20 @@ pub fn edit<S: BlockStore>(store: &S, root: &Root, edits: &BTreeMap<Vec<u8>, Opt
             None => store.load(&block.block)?,
         };
         for item in loaded.items() {
-            while let Some((_, new)) = edits.next_if(|(key, _)| key.as_slice() < item.key) {
-                cutter.feed_new(new.as_ref())?;
+            while let Some(edit) = edits.next_if(|(key, _)| key.as_slice() < item.key) {
+                feed_new(&mut cutter, edit)?;
             }
             match edits.next_if(|(key, _)| key.as_slice() == item.key) {
-                Some((_, new)) => cutter.feed_new(new.as_ref())?,
+                Some(edit) => feed_new(&mut cutter, edit)?,
                 None => cutter.feed(item)?,
             }
         }
-        while let Some((_, new)) = edits.next_if(|(key, _)| is_before_next(key)) {
-            cutter.feed_new(new.as_ref())?;
+        while let Some(edit) = edits.next_if(|(key, _)| is_before_next(key)) {
+            feed_new(&mut cutter, edit)?;
         }
     }
-    for (_, new) in edits {
-        cutter.feed_new(new.as_ref())?;
+    for edit in edits {
+        feed_new(&mut cutter, edit)?;
     }
     cutter.finish()
 }
@@ -250,7 +256,7 @@ fn with_next_key(root: &Root) -> impl Iterator<Item = (&BlockRef, Option<&[u8]>)
 }
 
 /// The blocks that edits fall in.
-fn edited_blocks(root: &Root, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> VecDeque<BlockId> {
+fn edited_blocks<E>(root: &Root, edits: &BTreeMap<Vec<u8>, E>) -> VecDeque<BlockId> {
     let mut keys = edits.keys().peekable();
     let mut edited = VecDeque::new();
     for (block, next_key) in with_next_key(root) {
@@ -412,6 +418,10 @@ mod tests {
         }
     }
 
+    fn as_it_is<'i>(_: &[u8], item: &'i Item) -> Result<Cow<'i, Item>, Infallible> {
+        Ok(Cow::Borrowed(item))
+    }
+
     fn root_of(store: &Memory, items: &Items) -> Root {
         build(store, items.values().cloned().map(Ok)).unwrap()
     }
@@ -467,11 +477,11 @@ mod tests {
                     }
                     edits.insert(key, new);
                 }
-                let next = edit(&store, &root, &edits).unwrap();
+                let next = edit(&store, &root, &edits, as_it_is).unwrap();
                 prop_assert_eq!(&next, &root_of(&store, &items));
                 let difference = changes(&store, &root, &next);
                 prop_assert!(difference.keys().all(|key| edits.contains_key(key)));
-                prop_assert_eq!(&edit(&store, &root, &difference).unwrap(), &next);
+                prop_assert_eq!(&edit(&store, &root, &difference, as_it_is).unwrap(), &next);
                 prop_assert_eq!(Root::decode(&next.encode().unwrap()).unwrap(), next.clone());
                 root = next;
             }
@@ -501,7 +511,7 @@ mod tests {
         let saved = store.blocks.borrow().len();
         let new = item(2500, 1, 9);
         let edits = BTreeMap::from([(new.key.clone(), Some(new.clone()))]);
-        let next = edit(&store, &root, &edits).unwrap();
+        let next = edit(&store, &root, &edits, as_it_is).unwrap();
         assert_eq!(*store.loads.borrow(), 1);
         assert_eq!(store.blocks.borrow().len(), saved + 1);
 

@@ -15,7 +15,8 @@ use super::error::{Error, Result};
 
 /// No table, text, root or blob is longer than this.
 const MAX_BYTES: u64 = 2 << 30;
-const ZSTD_LEVEL: i32 = 3;
+/// Blocks are so small that the levels up to 3 make them no smaller.
+const ZSTD_LEVEL: i32 = 1;
 
 thread_local! {
     // making them takes longer than most blocks

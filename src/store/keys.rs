@@ -156,6 +156,12 @@ fn split_item_key(key: &[u8]) -> Result<(&str, Version), CodecError> {
     Ok((name, checked(what, Version::new(version))?))
 }
 
+/// Name and version of a package, from the key of its item.
+pub(super) fn decode_name(key: &[u8]) -> Result<(PackageName, Version), CodecError> {
+    let (name, version) = split_item_key(key)?;
+    Ok((checked("key of a package", PackageName::new(name))?, version))
+}
+
 /// The values of a package in a block's table; name and version are in its key.
 pub(super) fn encode_entry(entry: &Entry) -> Result<Vec<u8>, CodecError> {
     let form = EntryForm {
@@ -298,4 +304,14 @@ pub(super) fn decode_path(key: &[u8]) -> Result<ArchivePath, CodecError> {
 /// A time in a row, in Unix seconds.
 pub(super) fn decode_time(value: &[u8]) -> Result<i64, CodecError> {
     checked("time", value.try_into().map(i64::from_be_bytes))
+}
+
+/// The rows of the table by source of an item.
+pub(super) fn source_rows<'a>(
+    head: &'a HeadId,
+    item_key: &'a [u8],
+    listed: &'a Listed,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let sources = listed.sources().into_iter();
+    sources.map(move |source| source_row(source, head, item_key))
 }

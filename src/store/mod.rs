@@ -43,7 +43,7 @@ pub use journal::{HeadChange, Line, Provenance};
 pub use keys::HeadId;
 pub use open::{PoolRecord, Reference, Store};
 pub use rebuild::{Rebuilt, Remains};
-pub use snapshot::Snapshot;
+pub use snapshot::{EntryReader, Snapshot};
 pub use txn::{Commit, WriteTxn};
 
 use file_lists::FileLists;

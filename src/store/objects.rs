@@ -5,6 +5,7 @@
 //! one frame. Each frame ends with a checksum (XXH64), by which damage is noticed in a tenth of the time that the
 //! SHA-256 in the header takes. Writing does not sync: [`Objects::sync`] makes all of it durable at once, before anything names it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -276,14 +277,19 @@ impl Objects {
         self.put_root(&edit::build(self, items)?)
     }
 
-    /// Changes an index, each key getting its new item or going, and keeps the result. Reads and writes only the blocks
+    /// Changes an index, each key getting the item that `item_of` gives or going, and keeps the result. Reads and writes only the blocks
     /// that the keys fall in. Durable after the next [`Objects::sync`].
     ///
     /// # Errors
     /// A block is damaged, or one cannot be written.
-    pub fn edit_index(&self, root: Option<RootId>, edits: &BTreeMap<Vec<u8>, Option<Item>>) -> Result<Option<RootId>> {
+    pub fn edit_index<E>(
+        &self,
+        root: Option<RootId>,
+        edits: &BTreeMap<Vec<u8>, Option<E>>,
+        item_of: impl for<'e> Fn(&[u8], &'e E) -> Result<Cow<'e, Item>>,
+    ) -> Result<Option<RootId>> {
         let old = self.root_or_empty(root)?;
-        let new = edit::edit(self, &old, edits)?;
+        let new = edit::edit(self, &old, edits, item_of)?;
         if new == old { Ok(root) } else { self.put_root(&new) }
     }
 

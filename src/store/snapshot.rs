@@ -7,7 +7,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::model::{Codename, Entry, IndexId, ListedPackage, PackageName, SourceName, Track, Version};
 
-use super::blocks::{BlockRef, Root, RootId, Row, group};
+use super::blocks::{BlockId, BlockRef, Root, RootId, Row, group};
 use super::error::Result;
 use super::journal::State;
 use super::keys::{self, HeadId};
@@ -101,6 +101,26 @@ impl Snapshot {
         self.all_rows(self.head(index), keys::decode_entry)
     }
 
+    /// Name and version of all packages of an index, in key order.
+    ///
+    /// # Errors
+    /// The index is damaged.
+    pub fn versions(&self, index: &IndexId) -> Result<Vec<(PackageName, Version)>> {
+        self.all_rows(self.head(index), |key, _| keys::decode_name(key))
+    }
+
+    /// Looks packages of an index up; quick for names in ascending order.
+    ///
+    /// # Errors
+    /// The index is damaged.
+    pub fn reader(&self, index: &IndexId) -> Result<EntryReader> {
+        Ok(EntryReader {
+            objects: self.objects.clone(),
+            root: self.root(index)?,
+            last: None,
+        })
+    }
+
     /// All versions of one package in an index.
     ///
     /// # Errors
@@ -183,6 +203,36 @@ impl Snapshot {
         let of_group = rows.iter().filter(|row| group(&row.key) == name.as_bytes());
         let decoded = of_group.map(|Row { key, meta, .. }| Ok(decode(key, meta)?));
         decoded.collect()
+    }
+}
+
+/// Looks packages of one index up, keeping the last block that it read.
+#[derive(Debug)]
+pub struct EntryReader {
+    objects: Objects,
+    root: Arc<Root>,
+    last: Option<(BlockId, Vec<Row>)>,
+}
+
+impl EntryReader {
+    /// All versions of a package.
+    ///
+    /// # Errors
+    /// The index is damaged.
+    pub fn find(&mut self, name: &PackageName) -> Result<Vec<Entry>> {
+        let name = name.as_str().as_bytes();
+        let Some(at) = self.root.block_of_group(name) else {
+            return Ok(Vec::new());
+        };
+        let rows = match self.last.take() {
+            Some((block, rows)) if block == at.block => rows,
+            _ => self.objects.block_table(&at.block)?,
+        };
+        let of_name = rows.iter().filter(|row| group(&row.key) == name);
+        let found = of_name.map(|row| Ok(keys::decode_entry(&row.key, &row.meta)?));
+        let found = found.collect();
+        self.last = Some((at.block, rows));
+        found
     }
 }
 

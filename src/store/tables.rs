@@ -165,12 +165,12 @@ impl Tables {
                 };
                 if let Some(old) = old {
                     let listed = Listed::decode(head, old.key, old.meta)?;
-                    rows.extend(row_keys(head, old.key, &listed).map(|row| (row, None)));
+                    rows.extend(keys::source_rows(head, old.key, &listed).map(|row| (row, None)));
                     dropped.extend(files_of(&listed));
                 }
                 if let Some(new) = new {
                     let listed = Listed::decode(head, new.key, new.meta)?;
-                    rows.extend(row_keys(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
+                    rows.extend(keys::source_rows(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
                     added.extend(files_of(&listed));
                 }
                 Ok(())
@@ -181,10 +181,20 @@ impl Tables {
             self.insert_pool_row(path, content)?;
             self.mark_referenced(path)?;
         }
-        let gone = dropped.iter().filter(|(path, _)| !added.contains_key(path));
-        for (path, content) in gone {
+        // what is left of a source is read once for all its files that are dropped
+        let mut by_source: BTreeMap<&str, Files> = BTreeMap::new();
+        for (path, content) in dropped.iter().filter(|(path, _)| !added.contains_key(path)) {
             self.insert_pool_row(path, content)?;
-            if self.references(objects, heads, path)?.is_empty() {
+            let files = by_source.entry(keys::source_directory(path)).or_default();
+            files.insert(path.clone(), *content);
+        }
+        for (source, mut files) in by_source {
+            for (_, listed) in self.by_source(objects, heads, source)? {
+                for file in listed.files() {
+                    files.remove(&file.path);
+                }
+            }
+            for path in files.keys() {
                 self.mark_unreferenced(path, line.provenance.unix_seconds)?;
             }
         }
@@ -200,7 +210,7 @@ impl Tables {
             for at in objects.root(*root)?.blocks() {
                 for row in objects.block_table(&at.block)? {
                     let listed = Listed::decode(head, &row.key, &row.meta)?;
-                    rows.extend(row_keys(head, &row.key, &listed).map(|key| (key, row_value(&row.meta))));
+                    rows.extend(keys::source_rows(head, &row.key, &listed).map(|key| (key, row_value(&row.meta))));
                     referenced.extend(files_of(&listed));
                 }
             }
@@ -375,11 +385,6 @@ impl Tables {
 type Rows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 /// Pool files by path.
 type Files = BTreeMap<ArchivePath, FileDigests>;
-
-fn row_keys<'a>(head: &'a HeadId, item_key: &'a [u8], listed: &'a Listed) -> impl Iterator<Item = Vec<u8>> + 'a {
-    let sources = listed.sources().into_iter();
-    sources.map(move |source| keys::source_row(source, head, item_key))
-}
 
 fn row_value(meta: &[u8]) -> Option<Vec<u8>> {
     let value = if meta.len() > MAX_VALUE_BYTES { &[] } else { meta };

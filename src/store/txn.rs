@@ -1,5 +1,6 @@
 //! One command's changes, from the first `put` to the commit.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::fsio;
@@ -13,15 +14,15 @@ use super::journal::{HeadChange, Provenance};
 use super::keys::{self, HeadId};
 use super::open::Store;
 
-enum Pending {
-    Package(ListedPackage),
+enum Pending<'a> {
+    Package(Cow<'a, ListedPackage>),
     Track(Track),
 }
 
 /// All changes of one command; nothing happens before [`WriteTxn::commit`].
 pub struct WriteTxn<'a> {
     store: &'a Store,
-    edits: BTreeMap<HeadId, BTreeMap<Vec<u8>, Option<Pending>>>,
+    edits: BTreeMap<HeadId, BTreeMap<Vec<u8>, Option<Pending<'a>>>>,
 }
 
 impl std::fmt::Debug for WriteTxn<'_> {
@@ -48,12 +49,21 @@ impl<'a> WriteTxn<'a> {
         }
     }
 
-    fn stage(&mut self, head: HeadId, key: Vec<u8>, edit: Option<Pending>) {
+    fn stage(&mut self, head: HeadId, key: Vec<u8>, edit: Option<Pending<'a>>) {
         self.edits.entry(head).or_default().insert(key, edit);
     }
 
     /// Lists a package in an index, in the place of the same version that may be there.
     pub fn put(&mut self, index: &IndexId, package: ListedPackage) {
+        self.put_cow(index, Cow::Owned(package));
+    }
+
+    /// The same with a package that is not copied: there may be tens of thousands.
+    pub fn put_borrowed(&mut self, index: &IndexId, package: &'a ListedPackage) {
+        self.put_cow(index, Cow::Borrowed(package));
+    }
+
+    fn put_cow(&mut self, index: &IndexId, package: Cow<'a, ListedPackage>) {
         let key = keys::item_key(package.entry.name.as_str(), &package.entry.version);
         self.stage(HeadId::Index(index.clone()), key, Some(Pending::Package(package)));
     }
@@ -87,14 +97,15 @@ impl<'a> WriteTxn<'a> {
         let Self { store, edits } = self;
         let mut files = BTreeMap::new();
         let mut heads = BTreeMap::new();
+        for pending in edits.values().flat_map(BTreeMap::values).flatten() {
+            pending.check(store, &mut files)?;
+        }
+        drop(files);
         for (head, edits) in edits {
-            let mut items = BTreeMap::new();
-            for (key, edit) in edits {
-                let item = edit.map(|edit| prepare(store, key.clone(), edit, &mut files));
-                items.insert(key, item.transpose()?);
-            }
             let old = store.head(&head);
-            let new = store.objects().edit_index(old, &items)?;
+            let new = store
+                .objects()
+                .edit_index(old, &edits, |key, pending| pending.item(key))?;
             if new != old {
                 heads.insert(head, HeadChange { old, new });
             }
@@ -120,28 +131,33 @@ impl<'a> WriteTxn<'a> {
     }
 }
 
-/// Makes the item of a package or a track, its files and text checked.
-fn prepare(store: &Store, key: Vec<u8>, pending: Pending, files: &mut BTreeMap<ArchivePath, Sha256>) -> Result<Item> {
-    match pending {
-        Pending::Package(ListedPackage { entry, text }) => {
-            if let Some(problem) = text_problem(&text) {
-                let package = format!("{} {}", entry.name, entry.version);
-                return Err(Error::BadText { package, problem });
+impl Pending<'_> {
+    /// Checks the text and the files of a package or a track.
+    fn check(&self, store: &Store, files: &mut BTreeMap<ArchivePath, Sha256>) -> Result<()> {
+        match self {
+            Self::Package(package) => {
+                let ListedPackage { entry, text } = &**package;
+                if let Some(problem) = text_problem(text) {
+                    let package = format!("{} {}", entry.name, entry.version);
+                    return Err(Error::BadText { package, problem });
+                }
+                entry.files.iter().try_for_each(|file| check_file(store, file, files))
             }
-            for file in &entry.files {
-                check_file(store, file, files)?;
+            Self::Track(track) => {
+                let mut tracked = track.files.iter().map(|tracked| &tracked.file);
+                tracked.try_for_each(|file| check_file(store, file, files))
             }
-            let meta = keys::encode_entry(&entry)?;
-            Ok(Item { key, meta, text })
         }
-        Pending::Track(track) => {
-            for tracked in &track.files {
-                check_file(store, &tracked.file, files)?;
-            }
-            let meta = keys::encode_track(&track)?;
-            let text = Vec::new();
-            Ok(Item { key, meta, text })
-        }
+    }
+
+    /// The item of a package or a track, made when its block is: a first mirror has tens of thousands.
+    fn item(&self, key: &[u8]) -> Result<Cow<'_, Item>> {
+        let (meta, text) = match self {
+            Self::Package(package) => (keys::encode_entry(&package.entry)?, package.text.clone()),
+            Self::Track(track) => (keys::encode_track(track)?, Vec::new()),
+        };
+        let key = key.to_vec();
+        Ok(Cow::Owned(Item { key, meta, text }))
     }
 }
 

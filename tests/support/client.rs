@@ -53,6 +53,21 @@ impl<'a> AptClient<'a> {
         Ok(Self { env, root })
     }
 
+    /// Adds to its configuration.
+    pub fn configure(&self, text: &str) -> TestResult {
+        let place = self.root.join("apt.conf");
+        let before = std::fs::read_to_string(&place)?;
+        Ok(std::fs::write(place, before + text)?)
+    }
+
+    /// The text of the index file whose name ends so.
+    pub fn list(&self, ending: &str) -> TestResult<String> {
+        let names = self.lists()?;
+        let name = names.iter().find(|name| name.ends_with(ending));
+        let name = name.ok_or_else(|| format!("no {ending} in {names:?}"))?;
+        Ok(std::fs::read_to_string(self.root.join("var/lib/apt/lists").join(name))?)
+    }
+
     /// Runs `apt-get` with these arguments.
     pub fn get(&self, args: &[&str]) -> Output {
         self.run("apt-get", args)

@@ -33,7 +33,8 @@ pub fn problems(outdir: &Path, codename: &str) -> TestResult<Vec<String>> {
         check.listed_file(name, entry, &listed)?;
     }
     let installer = check.installer(&listed)?;
-    check.nothing_unlisted(&listed, &installer);
+    let patches = check.patches(&listed)?;
+    check.nothing_unlisted(&listed, &installer.union(&patches).cloned().collect());
     check.signed_text(&text)?;
     check.by_hash(&listed)?;
     check.indexes(&listed)?;
@@ -128,12 +129,38 @@ impl Check {
         Ok(files)
     }
 
-    fn nothing_unlisted(&mut self, listed: &BTreeMap<String, Listed>, installer: &BTreeSet<String>) {
+    /// The patches that are listed by the tables beside them, with those that were.
+    fn patches(&mut self, listed: &BTreeMap<String, Listed>) -> TestResult<BTreeSet<String>> {
+        let in_tree = self
+            .tree
+            .files()
+            .filter(|path| path.contains(".diff/") && path.ends_with(".gz"));
+        let files: BTreeSet<String> = in_tree.map(str::to_owned).collect();
+        for table in listed.keys().filter(|name| name.ends_with(".diff/Index")) {
+            let directory = table.trim_end_matches("Index");
+            let text = std::fs::read_to_string(self.dir.join(table))?;
+            let fields = stanzas(&text).into_iter().next().unwrap_or_default();
+            let offered = lines(&fields, "SHA256-Download");
+            if offered.is_empty() {
+                self.problems.push(format!("{table}: offers nothing"));
+            }
+            for words in offered {
+                let [digest, _, name] = words.as_slice() else { continue };
+                let content = std::fs::read(self.dir.join(format!("{directory}{name}"))).unwrap_or_default();
+                if hex(&content, DigestKind::Sha256) != *digest {
+                    self.problems.push(format!("{directory}{name}: not what {table} says"));
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn nothing_unlisted(&mut self, listed: &BTreeMap<String, Listed>, others: &BTreeSet<String>) {
         for path in self.tree.files() {
             let known = UNLISTED.contains(&path)
                 || path.contains("by-hash/")
                 || listed.contains_key(path)
-                || installer.contains(path);
+                || others.contains(path);
             let compat_link = path.contains("Contents-") && self.dir.join(path).is_symlink();
             if !known && !compat_link {
                 self.problems.push(format!("there, but not listed: {path}"));

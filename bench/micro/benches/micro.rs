@@ -3,12 +3,13 @@
 
 mod archive;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aptrepo::model::stanza::split_stanzas;
 use aptrepo::model::{BinaryControl, Hasher, Sha256, Stanza, Version};
 use aptrepo::store::blocks::{Block, BlockId, Item, Root, encode_rows};
-use aptrepo::store::edit::{self, BlockStore};
+use aptrepo::store::edit::{self, BlockSource, BlockStore};
 use archive::{Archive, stanza};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -74,7 +75,7 @@ fn digests(mut hasher: Hasher, text: &[u8]) -> Sha256 {
 #[derive(Default)]
 struct Memory(std::cell::RefCell<BTreeMap<BlockId, Block>>);
 
-impl BlockStore for Memory {
+impl BlockSource for Memory {
     type Error = String;
 
     fn load(&self, id: &BlockId) -> Result<Block, String> {
@@ -84,7 +85,9 @@ impl BlockStore for Memory {
             .cloned()
             .ok_or_else(|| "no such block".to_owned())
     }
+}
 
+impl BlockStore for Memory {
     fn save(&self, block: &Block) -> Result<BlockId, String> {
         let table = encode_rows(block.rows()).map_err(|error| error.to_string())?;
         let id = BlockId(Sha256::of(
@@ -110,7 +113,12 @@ fn edit_one_item(bencher: Bencher, packages: usize) {
     let root: Root = edit::build(&store, (0..packages).map(|number| Ok(item(number, 1)))).expect("an index");
     let (old, new) = (item(packages / 2, 1), item(packages / 2, 2));
     let edits = BTreeMap::from([(old.key, None), (new.key.clone(), Some(new))]);
-    bencher.bench_local(|| edit::edit(&store, black_box(&root), &edits).expect("an index"));
+    bencher.bench_local(|| {
+        edit::edit(&store, black_box(&root), &edits, |_, item: &Item| {
+            Ok(Cow::Borrowed(item))
+        })
+        .expect("an index")
+    });
 }
 
 /// What conf lets be published.

@@ -16,10 +16,10 @@ use crate::store::{Snapshot, Store};
 
 use super::super::archive::Archive;
 use super::super::archiving;
+use super::super::lookup::refuse_other_content;
 use super::super::notify::{AcceptedChanges, Cause};
 use super::super::override_files::OverrideFiles;
 use super::super::plan::{Addition, Decision, ExtraTrackedFile, NewFile, Plan, Planned};
-use super::super::references::refuse_other_content;
 use super::super::session::Told;
 use super::originals::Originals;
 use super::{Error, Result};

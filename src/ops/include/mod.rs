@@ -11,6 +11,8 @@ mod upload;
 
 use std::path::{Path, PathBuf};
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::conf::distribution::Distribution;
 use crate::ingest::Intake;
 
@@ -28,34 +30,35 @@ pub use upload::include_changes;
 ///
 /// # Errors
 /// One of the files cannot be taken: none is then. Publishing can fail after the change.
-fn bring_in<T>(
+fn bring_in<T: Send>(
     archive: &Archive<'_>,
     distribution: &Distribution,
     files: &[PathBuf],
-    mut receive: impl FnMut(&Intake, &Path) -> Result<T>,
+    receive: impl Fn(&Intake, &Path) -> Result<T> + Sync,
     mut add: impl FnMut(&mut Batch<'_>, T) -> Result<()>,
 ) -> Result<Outcome> {
     archive.check_restriction(&[distribution])?;
     let session = Session::begin(archive)?;
     let intake = session.intake(distribution)?;
-    let received = take_all(archive, files, |file| receive(&intake, file))?;
-    let store = session.open()?;
-    let mut batch = Batch::new(archive, distribution, store)?;
-    let mut received = received.into_iter();
-    take_all(archive, files, |file| {
+    let received = files.par_iter().map(|file| receive(&intake, file)).collect();
+    let received = all_of(archive, files, received)?;
+    let mut batch = Batch::new(archive, distribution, session.open()?)?;
+    let planned = files.iter().zip(received).map(|(file, one)| {
         batch.begin_file(file);
-        received.next().map_or(Ok(()), |one| add(&mut batch, one))
-    })?;
+        add(&mut batch, one)
+    });
+    let planned = planned.collect();
+    all_of(archive, files, planned)?;
     let finished = batch.finish(&archive.settings.command);
     carry_out(&session, finished)
 }
 
-/// Runs `take` for each file, tells every failure, and fails if there was any.
-fn take_all<T>(archive: &Archive<'_>, files: &[PathBuf], mut take: impl FnMut(&Path) -> Result<T>) -> Result<Vec<T>> {
+/// What became of each file, if nothing failed; else tells every failure.
+fn all_of<T>(archive: &Archive<'_>, files: &[PathBuf], results: Vec<Result<T>>) -> Result<Vec<T>> {
     let mut taken = Vec::new();
     let mut failures = Vec::new();
-    for file in files {
-        match take(file) {
+    for (file, result) in files.iter().zip(results) {
+        match result {
             Ok(value) => taken.push(value),
             Err(error) => failures.push((file, error)),
         }

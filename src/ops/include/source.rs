@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 use super::super::archive::Archive;
-use super::super::references::describe;
+use super::super::lookup::describe;
 use super::super::session::Outcome;
 use super::binary::Columns;
 use super::signatures::{payload, upload_keyring};

@@ -33,7 +33,7 @@ struct Chosen<C> {
 /// One package.
 #[derive(Debug)]
 struct Marked<C> {
-    in_use: Vec<Entry>,
+    in_use: Vec<Version>,
     chosen: Vec<Chosen<C>>,
     best_new: Option<Version>,
 }
@@ -43,7 +43,12 @@ struct Marked<C> {
 pub struct Marks<C> {
     /// How many versions of a package there may be.
     limit: usize,
-    packages: BTreeMap<PackageName, Marked<C>>,
+    /// Those that are there, by name.
+    there: Vec<(PackageName, Marked<C>)>,
+    /// Where the last one was that was asked for: most are offered in the order of their names.
+    last: usize,
+    /// Those that are not.
+    new: BTreeMap<PackageName, Marked<C>>,
 }
 
 /// What becomes of one package. If nothing comes, goes or stays, it is only not there any more among what was taken.
@@ -95,31 +100,56 @@ impl<C> Fate<C> {
 }
 
 impl<C> Marks<C> {
-    /// The marks of an index with these packages, of which it may have `limit` versions each (none: all).
-    pub fn new(entries: Vec<Entry>, limit: Option<usize>) -> Self {
-        let mut packages: BTreeMap<PackageName, Marked<C>> = BTreeMap::new();
-        for entry in entries {
-            let marked = packages.entry(entry.name.clone()).or_insert_with(|| Marked {
-                in_use: Vec::new(),
-                chosen: Vec::new(),
-                best_new: None,
-            });
-            marked.chosen.push(Chosen {
-                version: entry.version.clone(),
+    /// The marks of an index with these packages, sorted by name, of which it may have `limit` versions each (none: all).
+    pub fn new(packages: impl IntoIterator<Item = (PackageName, Version)>, limit: Option<usize>) -> Self {
+        let mut there: Vec<(PackageName, Marked<C>)> = Vec::new();
+        for (name, version) in packages {
+            let chosen = Chosen {
+                version: version.clone(),
                 candidate: None,
                 is_deleted: false,
-            });
-            marked.in_use.push(entry);
+            };
+            match there.last_mut() {
+                Some((last, marked)) if *last == name => {
+                    marked.chosen.push(chosen);
+                    marked.in_use.push(version);
+                }
+                _ => {
+                    let marked = Marked {
+                        in_use: vec![version],
+                        chosen: vec![chosen],
+                        best_new: None,
+                    };
+                    there.push((name, marked));
+                }
+            }
         }
         Self {
             limit: limit.unwrap_or(usize::MAX),
-            packages,
+            there,
+            last: 0,
+            new: BTreeMap::new(),
         }
+    }
+
+    fn find(&mut self, name: &PackageName) -> Option<&mut Marked<C>> {
+        let is_at = |at: usize| self.there.get(at).is_some_and(|(known, _)| known == name);
+        let at = match (is_at(self.last), is_at(self.last + 1)) {
+            (true, _) => Some(self.last),
+            (_, true) => Some(self.last + 1),
+            _ => self.there.binary_search_by(|(known, _)| known.cmp(name)).ok(),
+        };
+        let Some(at) = at else {
+            return self.new.get_mut(name);
+        };
+        self.last = at;
+        self.there.get_mut(at).map(|(_, marked)| marked)
     }
 
     /// `-`: all that is not offered again goes.
     pub fn delete_all(&mut self) {
-        for marked in self.packages.values_mut() {
+        let there = self.there.iter_mut().map(|(_, marked)| marked);
+        for marked in there.chain(self.new.values_mut()) {
             marked.chosen.iter_mut().for_each(|chosen| chosen.is_deleted = true);
         }
     }
@@ -136,7 +166,7 @@ impl<C> Marks<C> {
         judge: impl FnOnce(bool) -> Result<(Verdict, Option<C>), E>,
     ) -> Result<(), E> {
         let limit = self.limit;
-        let Some(marked) = self.packages.get_mut(name) else {
+        let Some(marked) = self.find(name) else {
             let (verdict, candidate) = judge(false)?;
             if let (Verdict::Take, Some(candidate)) = (verdict, candidate) {
                 let mut marked = Marked {
@@ -145,7 +175,7 @@ impl<C> Marks<C> {
                     best_new: None,
                 };
                 marked.take(version, candidate, limit);
-                self.packages.insert(name.clone(), marked);
+                self.new.insert(name.clone(), marked);
             }
             return Ok(());
         };
@@ -173,12 +203,23 @@ impl<C> Marks<C> {
         Ok(())
     }
 
-    /// What became of every package, in the order of their names.
-    pub fn fates(self) -> impl Iterator<Item = Fate<C>> {
+    /// What became of every package, in the order of their names. `entries_of` gives the versions of a package that are
+    /// there, and is asked only where some go.
+    ///
+    /// # Errors
+    /// Those of `entries_of`.
+    pub fn fates<E>(
+        self,
+        mut entries_of: impl FnMut(&PackageName) -> Result<Vec<Entry>, E>,
+    ) -> Result<Vec<Fate<C>>, E> {
         let limit = self.limit;
-        self.packages
-            .into_iter()
-            .map(move |(name, marked)| marked.fate(name, limit))
+        let marked = self.there.into_iter().chain(self.new);
+        let mut fates = marked
+            .map(|(name, marked)| marked.fate(name, limit, &mut entries_of))
+            .collect::<Result<Vec<_>, E>>()?;
+        // two sorted runs
+        fates.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(fates)
     }
 }
 
@@ -200,7 +241,7 @@ impl<C> Marked<C> {
     }
 
     fn take(&mut self, version: &Version, candidate: C, limit: usize) {
-        let is_in_use = self.in_use.iter().any(|entry| entry.version.compare(version).is_eq());
+        let is_in_use = self.in_use.iter().any(|there| there.compare(version).is_eq());
         // reprepro goes on naming what was chosen before it came back to what is there
         if !is_in_use || self.live().next().is_none() {
             self.best_new = Some(version.clone());
@@ -238,7 +279,12 @@ impl<C> Marked<C> {
         });
     }
 
-    fn fate(mut self, name: PackageName, limit: usize) -> Fate<C> {
+    fn fate<E>(
+        mut self,
+        name: PackageName,
+        limit: usize,
+        entries_of: impl FnOnce(&PackageName) -> Result<Vec<Entry>, E>,
+    ) -> Result<Fate<C>, E> {
         self.trim(limit);
         let mut kept = Vec::new();
         let mut new = Vec::new();
@@ -248,16 +294,19 @@ impl<C> Marked<C> {
                 None => kept.push(chosen.version),
             }
         }
-        let mut gone = self.in_use;
-        gone.retain(|entry| !kept.contains(&entry.version));
-        gone.sort_by(|a, b| b.version.compare(&a.version));
-        Fate {
+        let mut gone = Vec::new();
+        if self.in_use.iter().any(|version| !kept.contains(version)) {
+            gone = entries_of(&name)?;
+            gone.retain(|entry| !kept.contains(&entry.version));
+            gone.sort_by(|a, b| b.version.compare(&a.version));
+        }
+        Ok(Fate {
             name,
             new,
             gone,
             kept,
             best_new: self.best_new,
-        }
+        })
     }
 }
 
@@ -282,9 +331,14 @@ mod tests {
         }
     }
 
+    fn there(version: &str) -> (PackageName, Version) {
+        let Entry { name, version, .. } = entry(version);
+        (name, version)
+    }
+
     /// What is there after these rules, `None` being `-`: versions, those that are new with a `+`.
     fn after(in_use: &[&str], limit: Option<usize>, rules: &[Option<Offer<'_>>]) -> String {
-        let mut marks: Marks<String> = Marks::new(in_use.iter().map(|version| entry(version)).collect(), limit);
+        let mut marks: Marks<String> = Marks::new(in_use.iter().map(|version| there(version)), limit);
         for rule in rules {
             let Some((versions, verdict)) = rule else {
                 marks.delete_all();
@@ -297,7 +351,8 @@ mod tests {
             }
         }
         let mut there = Vec::new();
-        for fate in marks.fates() {
+        let entries = |_: &_| Ok::<_, Infallible>(in_use.iter().map(|version| entry(version)).collect());
+        for fate in marks.fates(entries).unwrap() {
             there.extend(fate.new);
             there.extend(fate.kept.iter().map(ToString::to_string));
         }
@@ -344,14 +399,17 @@ mod tests {
     #[test]
     fn the_best_offer_is_what_reprepro_calls_so() {
         let best = |versions: &[&str]| {
-            let mut marks: Marks<()> = Marks::new(vec![entry("1.1")], Some(1));
+            let mut marks: Marks<()> = Marks::new([there("1.1")], Some(1));
             marks.delete_all();
             for version in versions {
                 let name = PackageName::new("p").unwrap();
                 let judge = |_| Ok::<_, Infallible>((Verdict::Take, Some(())));
                 marks.offer(&name, &Version::new(version).unwrap(), judge).unwrap();
             }
-            let fate = marks.fates().next().unwrap();
+            let fate = marks
+                .fates(|_| Ok::<_, Infallible>(vec![entry("1.1")]))
+                .unwrap()
+                .remove(0);
             fate.best_new.map(|version| version.to_string()).unwrap_or_default()
         };
         assert_eq!(best(&[]), "");
@@ -371,7 +429,7 @@ mod tests {
 
     #[test]
     fn what_cannot_make_a_difference_is_not_judged() {
-        let mut marks: Marks<()> = Marks::new(vec![entry("1.0")], Some(1));
+        let mut marks: Marks<()> = Marks::new([there("1.0")], Some(1));
         let name = PackageName::new("p").unwrap();
         for version in ["1.0", "0.9"] {
             marks

@@ -363,8 +363,7 @@ impl<'a> Run<'a> {
                 });
             }
         }
-        let places: Vec<_> = new.iter().map(|new| new.file.clone()).collect();
-        download::refuse_strangers(self.archive, session.open()?, &places)?;
+        download::refuse_strangers(self.archive, session.open()?, &new)?;
         plan.new_files = new;
         let archived = archiving::pushed_out(&self.archive.conf, &session.before, &plan.changes)?;
         plan.changes.extend(archived);

@@ -44,9 +44,9 @@ impl Context<'_> {
     /// # Errors
     /// An upstream's index is malformed, a filter cannot be read or says `error`, or suspiciously much would go.
     pub fn decide(&self, distribution: &Distribution, target: &Target) -> Result<Vec<Fate<Candidate>>> {
-        let entries = self.snapshot.entries(&target.index)?;
-        let all = entries.len();
-        let mut marks = Marks::new(entries, distribution.limit);
+        let there = self.snapshot.versions(&target.index)?;
+        let all = there.len();
+        let mut marks = Marks::new(there, distribution.limit);
         for step in &target.steps {
             match step {
                 Step::Delete => marks.delete_all(),
@@ -57,7 +57,8 @@ impl Context<'_> {
                 }
             }
         }
-        let fates: Vec<Fate<Candidate>> = marks.fates().collect();
+        let mut reader = self.snapshot.reader(&target.index)?;
+        let fates = marks.fates(|name| reader.find(name))?;
         if self.archive.settings.options.only_small_deletes != Some(false) {
             refuse_many_deletes(&target.index, &fates, all)?;
         }

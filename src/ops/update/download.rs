@@ -16,7 +16,8 @@ use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
-use super::super::references::refuse_other_content;
+use super::super::lookup::refuse_other_content;
+use super::super::plan;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
@@ -347,10 +348,9 @@ fn after(urls: &[String], url: &str) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// There is such a file.
-pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[PoolFile]) -> Result<()> {
-    files
-        .iter()
-        .try_for_each(|file| refuse_other_content(archive, store, file))
+pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[plan::NewFile]) -> Result<()> {
+    let mut files = files.iter().map(|new| &new.file);
+    files.try_for_each(|file| refuse_other_content(archive, store, file))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::model::{ArchivePath, Codename, FileDigests, Sha256};
 use crate::store::Store;
 
 use super::super::archive::Archive;
-use super::super::references::describe;
+use super::super::lookup::describe;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::{Candidate, Part};

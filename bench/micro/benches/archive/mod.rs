@@ -187,6 +187,7 @@ impl Archive {
             date: self.now,
             now: self.now,
             retain_seconds: 0,
+            in_one_piece: false,
             check: Check::Size,
         };
         publish(&request).expect("a published tree").published

@@ -1,11 +1,24 @@
-//! What refers to a pool file, for errors about a file that has other content than is wanted.
+//! What planning asks of the archive's state: which versions an index has, and whether a place in the pool is free for a
+//! file.
 
 use crate::fsio;
-use crate::model::{PoolFile, Promise};
-use crate::store::{Reference, Store};
+use crate::model::{IndexId, ListedPackage, PackageName, PoolFile, Promise};
+use crate::store::{Reference, Snapshot, Store};
 
 use super::archive::Archive;
 use super::{Error, Result};
+
+/// The versions of a package that an index has: what planning an addition asks for.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn versions_there(snapshot: &Snapshot, index: &IndexId, name: &PackageName) -> Result<Vec<ListedPackage>> {
+    let mut there = Vec::new();
+    for entry in snapshot.find(index, name)? {
+        there.extend(snapshot.package(index, name, &entry.version)?);
+    }
+    Ok(there)
+}
 
 /// Who needs a pool file, for an error message.
 #[must_use]
