@@ -316,20 +316,21 @@ def main():
         bench = Bench(options, scratch, stack)
         for workload in options.workloads or workloads:
             getattr(bench, workload)()
-    versions = [subprocess.run(command, capture_output=True, text=True, check=False) for command in
-                ([options.aptrepo, "--version"], ["reprepro", "--version"], ["aptly", "version"])]
-    found = [re.search(r"\d+[.][^\s+]+", done.stdout + done.stderr) for done in versions]
-    versions = [f"{tool.name} {version[0] if version else '(unknown)'}" for tool, version in zip(bench.tools, found)]
-    os.makedirs(options.results, exist_ok=True)
-    table = report.table(bench.rows, report.machine(), versions)
-    outputs = {"benchmarks.md": table, "measurements.jsonl": "".join(json.dumps(row) + "\n" for row in bench.rows)}
-    plotted = [row for row in bench.rows if row["workload"] == "plot"]
-    if plotted:
-        outputs["upload.svg"] = report.plot(plotted)
-    for name, content in outputs.items():
-        with open(os.path.join(options.results, name), "w") as file:
-            file.write(content)
-    print(table)
+        # before the scratch directory goes: removing so many files takes minutes
+        versions = [subprocess.run(command, capture_output=True, text=True, check=False) for command in
+                    ([options.aptrepo, "--version"], ["reprepro", "--version"], ["aptly", "version"])]
+        found = [re.search(r"\d+[.][^\s+]+", done.stdout + done.stderr) for done in versions]
+        versions = [f"{tool.name} {version[0] if version else '(unknown)'}" for tool, version in zip(bench.tools, found)]
+        os.makedirs(options.results, exist_ok=True)
+        table = report.table(bench.rows, report.machine(), versions)
+        outputs = {"benchmarks.md": table, "measurements.jsonl": "".join(json.dumps(row) + "\n" for row in bench.rows)}
+        plotted = [row for row in bench.rows if row["workload"] == "plot"]
+        if plotted:
+            outputs["upload.svg"] = report.plot(plotted)
+        for name, content in outputs.items():
+            with open(os.path.join(options.results, name), "w") as file:
+                file.write(content)
+        print(table)
 
 
 if __name__ == "__main__":
