@@ -2,8 +2,8 @@
 //! checked whenever it is read and is never written twice.
 //!
 //! A block is a header and two zstd frames, its table and its text, so that a query reads no text. Roots and blobs are
-//! one frame. Each frame ends with a checksum (XXH64), by which damage is noticed in less time than by
-//! the SHA-256 in the header. Writing does not sync: [`Objects::sync`] makes all of it durable at once, before anything names it.
+//! one frame. Each frame ends with a checksum (XXH64), by which damage is noticed in less time than by the SHA-256 in
+//! the header. Writing does not sync: [`Objects::sync`] makes all of it durable at once, before anything names it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
