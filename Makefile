@@ -10,6 +10,8 @@ TEST_PACKAGES = apt apt-utils curl dpkg-dev gpg gpg-agent gpgv openssl reprepro 
 # not on a developer's machine: a server would start by itself, the other is for one test
 ifdef CI
 TEST_PACKAGES += debmirror nginx
+# built once and thrown away: what only the next build would use is left out
+export CARGO_INCREMENTAL = 0
 endif
 BENCH_PACKAGES = apt aptly gpg gpg-agent nginx python3 reprepro
 RUST = 1.90
