@@ -89,7 +89,7 @@ fn open_beneath(directory: &Path, name: &FileName, flags: OFlags) -> rustix::io:
 /// A file in the spool with its digests; dropping it removes the file.
 #[derive(Debug)]
 pub struct SpooledFile {
-    /// Where it came from.
+    /// Where it came from; empty for one that has waited.
     pub origin: PathBuf,
     /// Its size and digests.
     pub content: FileDigests,
@@ -97,6 +97,18 @@ pub struct SpooledFile {
 }
 
 impl SpooledFile {
+    /// One that was left with [`Self::keep`], of which this is known.
+    ///
+    /// # Errors
+    /// The path is empty.
+    pub fn waiting(path: PathBuf, content: FileDigests) -> Result<Self, fsio::Error> {
+        Ok(Self {
+            origin: PathBuf::new(),
+            content,
+            spooled: TempPath::try_from_path(&path).at("take over", &path)?,
+        })
+    }
+
     /// Where it is now.
     #[must_use]
     pub fn path(&self) -> &Path {

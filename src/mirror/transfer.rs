@@ -129,43 +129,88 @@ impl<'a> Transfer<'a> {
 
     /// Gets all files, several at once, and tells of each as it arrives or fails, with its place in `wanted`. After a
     /// signal the rest fails; what arrived of it stays where it is.
-    pub fn fetch_all(&mut self, wanted: Vec<Wanted>, mut each: impl FnMut(usize, Result<Arrival>)) {
-        let mut meter = Meter::new(wanted.iter().map(|wanted| wanted.size_bytes));
-        let mut remote = Vec::new();
-        for (number, wanted) in wanted.into_iter().enumerate() {
+    pub fn fetch_all(&mut self, wanted: Vec<Wanted>, each: impl FnMut(usize, Result<Arrival>)) {
+        let meter = Meter::new(wanted.iter().map(|wanted| wanted.size_bytes));
+        self.fetch_each(meter, wanted.into_iter(), each);
+    }
+
+    /// The same for files that are only described when it is their turn: a first mirror wants tens of thousands. These
+    /// are their sizes, as far as they are known.
+    pub fn fetch_in_turn(
+        &mut self,
+        sizes: impl ExactSizeIterator<Item = Option<u64>>,
+        wanted: impl Iterator<Item = Wanted>,
+        each: impl FnMut(usize, Result<Arrival>),
+    ) {
+        self.fetch_each(Meter::new(sizes), wanted, each);
+    }
+
+    fn fetch_each(
+        &mut self,
+        mut meter: Meter,
+        wanted: impl Iterator<Item = Wanted>,
+        mut each: impl FnMut(usize, Result<Arrival>),
+    ) {
+        let Self {
+            runtime,
+            clients,
+            interrupt,
+            watcher,
+        } = self;
+        let mut queue = Queue {
+            wanted: wanted.enumerate(),
+            next: None,
+            clients,
+            context: (interrupt, watcher),
+        };
+        // what is on this machine needs no connections
+        queue.advance(&mut meter, &mut each);
+        if queue.next.is_some() {
+            runtime.block_on(fetch_remote(queue, &mut meter, each));
+        }
+        watcher(None);
+    }
+}
+
+/// Who may end a transfer, and who looks on.
+type Context<'t, 'w> = (&'t Interrupt, &'t Watcher<'w>);
+
+/// The files that nobody has asked for yet.
+struct Queue<'t, 'w, I> {
+    wanted: std::iter::Enumerate<I>,
+    /// The first of them that a server has.
+    next: Option<Request>,
+    clients: &'t mut HashMap<TransferSettings, Client>,
+    context: Context<'t, 'w>,
+}
+
+/// A file that is to be asked for, with its number.
+type Request = (usize, Client, Wanted);
+
+impl<I: Iterator<Item = Wanted>> Queue<'_, '_, I> {
+    /// Finds the next file that a server has. Those of this machine before it are got at once.
+    fn advance(&mut self, meter: &mut Meter, each: &mut impl FnMut(usize, Result<Arrival>)) {
+        while self.next.is_none()
+            && let Some((number, wanted)) = self.wanted.next()
+        {
             if wanted.urls.iter().any(|url| local::path_of(url).is_some()) {
-                each(number, self.fetch_local(&mut meter, number, &wanted));
+                each(number, fetch_local(self.context, meter, number, &wanted));
                 continue;
             }
             match self.client(&wanted.settings) {
-                Ok(client) => remote.push((number, client, wanted)),
+                Ok(client) => self.next = Some((number, client, wanted)),
                 Err(error) => {
                     meter.end(number);
                     each(number, Err(error));
                 }
             }
         }
-        if !remote.is_empty() {
-            let context = (&self.interrupt, &self.watcher);
-            self.runtime.block_on(fetch_remote(context, &mut meter, remote, each));
-        }
-        (self.watcher)(None);
     }
 
-    fn fetch_local(&self, meter: &mut Meter, number: usize, wanted: &Wanted) -> Result<Arrival> {
-        if self.interrupt.is_told() {
-            return Err(Error::Interrupted);
-        }
-        if meter.is_due() {
-            (self.watcher)(Some(&meter.progress()));
-        }
-        let gauge = meter.begin(number, wanted.urls.first().map_or("", String::as_str));
-        let arrival = local::fetch(wanted);
-        if arrival.is_ok() {
-            gauge.add(wanted.size_bytes.unwrap_or(0));
-        }
-        meter.end(number);
-        arrival
+    /// The numbers of all files that are left.
+    fn rest(self) -> impl Iterator<Item = usize> {
+        let next = self.next.map(|(number, ..)| number);
+        next.into_iter().chain(self.wanted.map(|(number, _)| number))
     }
 
     fn client(&mut self, settings: &TransferSettings) -> Result<Client> {
@@ -176,6 +221,27 @@ impl<'a> Transfer<'a> {
         self.clients.insert(settings.clone(), client.clone());
         Ok(client)
     }
+}
+
+fn fetch_local(
+    (interrupt, watcher): Context<'_, '_>,
+    meter: &mut Meter,
+    number: usize,
+    wanted: &Wanted,
+) -> Result<Arrival> {
+    if interrupt.is_told() {
+        return Err(Error::Interrupted);
+    }
+    if meter.is_due() {
+        watcher(Some(&meter.progress()));
+    }
+    let gauge = meter.begin(number, wanted.urls.first().map_or("", String::as_str));
+    let arrival = local::fetch(wanted);
+    if arrival.is_ok() {
+        gauge.add(wanted.size_bytes.unwrap_or(0));
+    }
+    meter.end(number);
+    arrival
 }
 
 /// A file on its way.
@@ -193,13 +259,12 @@ fn has_room(running: &HashMap<tokio::task::Id, Running>) -> bool {
     running.len() < IN_FLIGHT || (running.len() < SMALL_IN_FLIGHT && sizes.fold(0, u64::saturating_add) < SMALL_BYTES)
 }
 
-async fn fetch_remote(
-    (interrupt, watcher): (&Interrupt, &Watcher<'_>),
+async fn fetch_remote<I: Iterator<Item = Wanted>>(
+    mut queue: Queue<'_, '_, I>,
     meter: &mut Meter,
-    remote: Vec<(usize, Client, Wanted)>,
     mut each: impl FnMut(usize, Result<Arrival>),
 ) {
-    let mut remote = remote.into_iter();
+    let (interrupt, watcher) = queue.context;
     let mut patience = Patience::default();
     let mut running = tokio::task::JoinSet::new();
     let mut numbers = HashMap::new();
@@ -207,8 +272,9 @@ async fn fetch_remote(
     loop {
         while has_room(&numbers)
             && !interrupt.is_told()
-            && let Some((number, client, wanted)) = remote.next()
+            && let Some((number, client, wanted)) = queue.next.take()
         {
+            queue.advance(meter, &mut each);
             if let Some(error) = patience.is_over(&wanted) {
                 meter.end(number);
                 each(number, Err(error));
@@ -218,14 +284,12 @@ async fn fetch_remote(
             let host = Patience::host(&wanted).to_owned();
             let size_bytes = wanted.size_bytes;
             let task = running.spawn(async move { http::fetch(&client, &wanted, &gauge).await });
-            numbers.insert(
-                task.id(),
-                Running {
-                    number,
-                    host,
-                    size_bytes,
-                },
-            );
+            let file = Running {
+                number,
+                host,
+                size_bytes,
+            };
+            numbers.insert(task.id(), file);
         }
         let ended = tokio::select! {
             biased;
@@ -255,8 +319,8 @@ async fn fetch_remote(
     // after a signal: nobody writes any more when this returns
     running.shutdown().await;
     let begun = numbers.into_values().map(|running| running.number);
-    let rest = begun.chain(remote.map(|(number, ..)| number));
-    rest.for_each(|number| each(number, Err(Error::Interrupted)));
+    let left = begun.chain(queue.rest());
+    left.for_each(|number| each(number, Err(Error::Interrupted)));
 }
 
 /// The address of a path below a base address, with the characters escaped that have a meaning in a URL.

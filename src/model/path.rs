@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ pub struct PathError {
 /// A relative path below the archive's root, `/` between its parts, none of them empty, `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ArchivePath(Box<str>);
+pub struct ArchivePath(Arc<str>);
 
 impl ArchivePath {
     /// The checked path.
@@ -127,7 +128,7 @@ impl TryFrom<String> for ArchivePath {
 
 impl From<ArchivePath> for String {
     fn from(path: ArchivePath) -> Self {
-        path.0.into()
+        path.as_str().to_owned()
     }
 }
 

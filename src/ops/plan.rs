@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::fsio;
 use crate::ingest::SpooledFile;
 use crate::model::{
     Codename, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track, TrackedFile, Version,
@@ -146,6 +147,17 @@ pub struct Plan {
     pub extra_tracked: Vec<ExtraTrackedFile>,
     /// Changes of tracking data that the command makes itself; those that follow from `changes` come on top.
     pub track_edits: Vec<TrackEdit>,
+    /// What makes the texts of new packages that have none yet.
+    pub texts: Option<Box<dyn Texts>>,
+}
+
+/// Makes the texts of new packages when they are written: all those of a first mirror would fill the memory.
+pub trait Texts: fmt::Debug {
+    /// The text of the package that a change brings, by the change's place in the plan.
+    ///
+    /// # Errors
+    /// What it is made of cannot be read.
+    fn text(&self, at: usize, change: &Change) -> Result<Vec<u8>, fsio::Error>;
 }
 
 impl Plan {

@@ -1,6 +1,8 @@
 //! `pull`: takes packages over from other distributions of the archive, as the rules that `Pull:` names say; `checkpull`
 //! and `dumppull` say what that would do. No file is copied: the pool has it.
 
+use std::sync::Arc;
+
 use crate::conf::distribution::{Distribution, UpdateStep};
 use crate::conf::overrides::Replacement;
 use crate::conf::pull::PullRule;
@@ -283,7 +285,7 @@ fn listed(
     kind: &IndexKind,
     overrides: &[(String, Option<String>)],
     distribution: &Distribution,
-) -> (ListedPackage, Origin) {
+) -> (ListedPackage, Arc<Origin>) {
     let Candidate { rule, entry, stanza } = candidate;
     let text = match (kind, entry.files.first()) {
         (IndexKind::Deb(_) | IndexKind::Udeb(_), Some(file)) => {
@@ -295,5 +297,5 @@ fn listed(
         rule: rule.name.clone(),
         from: rule.from.to_string(),
     };
-    (ListedPackage { entry, text }, origin)
+    (ListedPackage { entry, text }, Arc::new(origin))
 }

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conf::distribution::Distribution;
@@ -55,7 +56,7 @@ pub struct Told {
     /// For each change the file that brought it, where a command was given files.
     pub files: Vec<PathBuf>,
     /// For each change the rule that brought it, where a command follows rules.
-    pub origins: Vec<Option<Origin>>,
+    pub origins: Vec<Option<Arc<Origin>>>,
     /// Accepted .changes files.
     pub accepted: Vec<AcceptedChanges>,
 }
@@ -163,9 +164,8 @@ impl<'a> Session<'a> {
         let snapshot = store.snapshot()?;
         let followed = self.tracking_edits(store, &snapshot, &plan)?;
         plan.track_edits.extend(followed);
-        let outcome = Outcome { rows: plan.rows() };
         if self.archive.settings.dry_run {
-            return Ok((outcome, None));
+            return Ok((Outcome { rows: plan.rows() }, None));
         }
         lost::refuse(self.archive, &snapshot)?;
         self.bring_files_in(store, std::mem::take(&mut plan.new_files))?;
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
             return Err(error);
         }
         published?;
-        Ok((outcome, Some(garbage)))
+        Ok((Outcome { rows: plan.rows() }, Some(garbage)))
     }
 
     /// Publishes what is owed and removes garbage: the end of a command that changed no index.
@@ -297,12 +297,17 @@ impl<'a> Session<'a> {
 
     fn commit(&self, store: &Store, plan: &Plan) -> Result<()> {
         let mut transaction = store.begin();
-        for change in &plan.changes {
+        for (at, change) in plan.changes.iter().enumerate() {
             for old in change.old_entries() {
                 transaction.remove(change.index(), &old.name, &old.version);
             }
-            if let Some(new) = change.new_package() {
-                transaction.put_borrowed(change.index(), new);
+            match (change.new_package(), &plan.texts) {
+                (Some(new), Some(texts)) if new.text.is_empty() => {
+                    let text = Box::new(move || texts.text(at, change));
+                    transaction.put_late(change.index(), &new.entry, text);
+                }
+                (Some(new), _) => transaction.put_borrowed(change.index(), new),
+                (None, _) => {}
             }
         }
         for edit in &plan.track_edits {
@@ -345,7 +350,7 @@ impl<'a> Session<'a> {
             };
             let brought = |at: usize| Brought {
                 file: told.files.get(at).map(PathBuf::as_path),
-                origin: told.origins.get(at).and_then(Option::as_ref),
+                origin: told.origins.get(at).and_then(Option::as_deref),
             };
             let ours = changes
                 .iter()

@@ -45,6 +45,16 @@ pub(super) struct Tables {
     _lock: Arc<Lock>,
 }
 
+/// How many rows are put in order at a time: a first mirror would fill the memory with them.
+const BATCH_ROWS: usize = 8192;
+
+/// What a part of a line's changes adds to the tables.
+#[derive(Default)]
+struct Batch {
+    rows: Rows,
+    added: Files,
+}
+
 fn directory(database: &Path) -> PathBuf {
     database.join("sled")
 }
@@ -153,8 +163,7 @@ impl Tables {
 
     /// Brings the tables from the state before a line to the state after it, which has `heads`.
     pub(super) fn apply(&self, objects: &Objects, heads: &Heads, line: &Line) -> Result<()> {
-        let mut rows = Rows::new();
-        let mut added = Files::new();
+        let mut batch = Batch::default();
         let mut dropped = Files::new();
         for (head, change) in &line.heads {
             objects.diff_tables(change.old, change.new, |change| {
@@ -165,26 +174,26 @@ impl Tables {
                 };
                 if let Some(old) = old {
                     let listed = Listed::decode(head, old.key, old.meta)?;
-                    rows.extend(keys::source_rows(head, old.key, &listed).map(|row| (row, None)));
+                    let rows = keys::source_rows(head, old.key, &listed);
+                    batch.rows.extend(rows.map(|row| (row, None)));
                     dropped.extend(files_of(&listed));
                 }
                 if let Some(new) = new {
                     let listed = Listed::decode(head, new.key, new.meta)?;
-                    rows.extend(keys::source_rows(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
-                    added.extend(files_of(&listed));
+                    let rows = keys::source_rows(head, new.key, &listed);
+                    batch.rows.extend(rows.map(|row| (row, row_value(new.meta))));
+                    batch.added.extend(files_of(&listed));
                 }
-                Ok(())
+                if batch.rows.len() < BATCH_ROWS {
+                    return Ok(());
+                }
+                self.write_batch(std::mem::take(&mut batch))
             })?;
         }
-        self.write_rows(&rows)?;
-        for (path, content) in &added {
-            self.insert_pool_row(path, content)?;
-            self.mark_referenced(path)?;
-        }
+        self.write_batch(batch)?;
         // what is left of a source is read once for all its files that are dropped
         let mut by_source: BTreeMap<&str, Files> = BTreeMap::new();
-        for (path, content) in dropped.iter().filter(|(path, _)| !added.contains_key(path)) {
-            self.insert_pool_row(path, content)?;
+        for (path, content) in &dropped {
             let files = by_source.entry(keys::source_directory(path)).or_default();
             files.insert(path.clone(), *content);
         }
@@ -194,9 +203,19 @@ impl Tables {
                     files.remove(&file.path);
                 }
             }
-            for path in files.keys() {
+            for (path, content) in &files {
+                self.insert_pool_row(path, content)?;
                 self.mark_unreferenced(path, line.provenance.unix_seconds)?;
             }
+        }
+        Ok(())
+    }
+
+    fn write_batch(&self, batch: Batch) -> Result<()> {
+        self.write_rows(&batch.rows)?;
+        for (path, content) in &batch.added {
+            self.insert_pool_row(path, content)?;
+            self.mark_referenced(path)?;
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::fsio;
 use crate::model::{
-    ArchivePath, Codename, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track, Version, stanza,
+    ArchivePath, Codename, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track, Version,
+    stanza,
 };
 
 use super::blocks::Item;
@@ -15,9 +16,14 @@ use super::keys::{self, HeadId};
 use super::open::Store;
 
 enum Pending<'a> {
-    Package(Cow<'a, ListedPackage>),
-    Track(Track),
+    Package(Box<ListedPackage>),
+    Borrowed(&'a ListedPackage),
+    Late(&'a Entry, LateText<'a>),
+    Track(Box<Track>),
 }
+
+/// Makes the text of a package when its block is made.
+pub type LateText<'a> = Box<dyn Fn() -> std::result::Result<Vec<u8>, fsio::Error> + 'a>;
 
 /// All changes of one command; nothing happens before [`WriteTxn::commit`].
 pub struct WriteTxn<'a> {
@@ -55,17 +61,22 @@ impl<'a> WriteTxn<'a> {
 
     /// Lists a package in an index, in the place of the same version that may be there.
     pub fn put(&mut self, index: &IndexId, package: ListedPackage) {
-        self.put_cow(index, Cow::Owned(package));
+        self.put_pending(index, &package.entry.clone(), Pending::Package(Box::new(package)));
     }
 
     /// The same with a package that is not copied: there may be tens of thousands.
     pub fn put_borrowed(&mut self, index: &IndexId, package: &'a ListedPackage) {
-        self.put_cow(index, Cow::Borrowed(package));
+        self.put_pending(index, &package.entry, Pending::Borrowed(package));
     }
 
-    fn put_cow(&mut self, index: &IndexId, package: Cow<'a, ListedPackage>) {
-        let key = keys::item_key(package.entry.name.as_str(), &package.entry.version);
-        self.stage(HeadId::Index(index.clone()), key, Some(Pending::Package(package)));
+    /// The same with a text that is made as late as can be.
+    pub fn put_late(&mut self, index: &IndexId, entry: &'a Entry, text: LateText<'a>) {
+        self.put_pending(index, entry, Pending::Late(entry, text));
+    }
+
+    fn put_pending(&mut self, index: &IndexId, entry: &Entry, pending: Pending<'a>) {
+        let key = keys::item_key(entry.name.as_str(), &entry.version);
+        self.stage(HeadId::Index(index.clone()), key, Some(pending));
     }
 
     /// Takes a package out of an index; it may be gone already.
@@ -77,7 +88,11 @@ impl<'a> WriteTxn<'a> {
     /// Keeps a tracked source of a distribution, in the place of the same version that may be there.
     pub fn put_track(&mut self, codename: &Codename, track: Track) {
         let key = keys::item_key(track.source.as_str(), &track.version);
-        self.stage(HeadId::Tracks(codename.clone()), key, Some(Pending::Track(track)));
+        self.stage(
+            HeadId::Tracks(codename.clone()),
+            key,
+            Some(Pending::Track(Box::new(track))),
+        );
     }
 
     /// Drops a tracked source of a distribution; it may be gone already.
@@ -135,14 +150,9 @@ impl Pending<'_> {
     /// Checks the text and the files of a package or a track.
     fn check(&self, store: &Store, files: &mut BTreeMap<ArchivePath, Sha256>) -> Result<()> {
         match self {
-            Self::Package(package) => {
-                let ListedPackage { entry, text } = &**package;
-                if let Some(problem) = text_problem(text) {
-                    let package = format!("{} {}", entry.name, entry.version);
-                    return Err(Error::BadText { package, problem });
-                }
-                entry.files.iter().try_for_each(|file| check_file(store, file, files))
-            }
+            Self::Package(package) => check_package(store, package, files),
+            Self::Borrowed(package) => check_package(store, package, files),
+            Self::Late(entry, _) => entry.files.iter().try_for_each(|file| check_file(store, file, files)),
             Self::Track(track) => {
                 let mut tracked = track.files.iter().map(|tracked| &tracked.file);
                 tracked.try_for_each(|file| check_file(store, file, files))
@@ -154,11 +164,34 @@ impl Pending<'_> {
     fn item(&self, key: &[u8]) -> Result<Cow<'_, Item>> {
         let (meta, text) = match self {
             Self::Package(package) => (keys::encode_entry(&package.entry)?, package.text.clone()),
+            Self::Borrowed(package) => (keys::encode_entry(&package.entry)?, package.text.clone()),
+            Self::Late(entry, text) => {
+                let text = text()?;
+                check_text(entry, &text)?;
+                (keys::encode_entry(entry)?, text)
+            }
             Self::Track(track) => (keys::encode_track(track)?, Vec::new()),
         };
         let key = key.to_vec();
         Ok(Cow::Owned(Item { key, meta, text }))
     }
+}
+
+fn check_package(
+    store: &Store,
+    ListedPackage { entry, text }: &ListedPackage,
+    files: &mut BTreeMap<ArchivePath, Sha256>,
+) -> Result<()> {
+    check_text(entry, text)?;
+    entry.files.iter().try_for_each(|file| check_file(store, file, files))
+}
+
+fn check_text(entry: &Entry, text: &[u8]) -> Result<()> {
+    let Some(problem) = text_problem(text) else {
+        return Ok(());
+    };
+    let package = format!("{} {}", entry.name, entry.version);
+    Err(Error::BadText { package, problem })
 }
 
 /// A pool file has one content, in this change and with all that is there.

@@ -333,7 +333,7 @@ impl<'a> Batch<'a> {
             changes: self.planned.into_changes(),
             new_files: self.new_files.into_values().collect(),
             extra_tracked: self.extra_tracked,
-            track_edits: Vec::new(),
+            ..Plan::default()
         };
         let cause = Cause {
             command: command.to_owned(),

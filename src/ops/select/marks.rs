@@ -2,6 +2,7 @@
 //! one after another, and `-` (reprepro's rules). Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{Entry, IndexId, ListedPackage, PackageName, Version};
 
@@ -75,8 +76,8 @@ impl<C> Fate<C> {
     pub fn changes(
         self,
         index: &IndexId,
-        mut listed: impl FnMut(C) -> Option<(ListedPackage, Origin)>,
-    ) -> Vec<(Change, Option<Origin>)> {
+        mut listed: impl FnMut(C) -> Option<(ListedPackage, Arc<Origin>)>,
+    ) -> Vec<(Change, Option<Arc<Origin>>)> {
         let mut gone = self.gone;
         let mut changes = Vec::new();
         for (new, origin) in self.new.into_iter().filter_map(&mut listed) {
@@ -254,6 +255,8 @@ impl<C> Marked<C> {
             // what was marked for deletion is what is offered: it stays, and comes from where it came from
             Some(known) => known.is_deleted = false,
             None => {
+                // most have one, and there are tens of thousands
+                self.chosen.reserve_exact(1);
                 self.chosen.push(Chosen {
                     version: version.clone(),
                     candidate: (!is_in_use).then_some(candidate),
@@ -290,7 +293,10 @@ impl<C> Marked<C> {
         let mut new = Vec::new();
         for chosen in self.chosen.into_iter().filter(|chosen| !chosen.is_deleted) {
             match chosen.candidate {
-                Some(candidate) => new.push(candidate),
+                Some(candidate) => {
+                    new.reserve_exact(1);
+                    new.push(candidate);
+                }
                 None => kept.push(chosen.version),
             }
         }

@@ -1,18 +1,23 @@
 //! A package as an upstream's index describes it: read from its stanza, with the files that it needs, and how its
 //! stanza looks in an index of ours.
 
-use std::path::Path;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::fsio::{self, AtPath};
 use crate::model::digest::DigestKind;
 use crate::model::package::{BinaryControl, ListedFile, PackageError};
 use crate::model::stanza;
 use crate::model::{
-    ArchivePath, Component, Entry, ListedPackage, PackageArchitecture, PackageName, PackageType, PoolFile, Promise,
+    ArchivePath, Component, Entry, IndexId, PackageArchitecture, PackageName, PackageType, PoolFile, Promise,
     SourceControl, SourceName, Stanza, Version,
 };
 
+use super::super::Result;
 use super::super::select::Offer;
-use super::super::{Result, rewrite};
 use super::Error;
 
 /// The longest file of a package.
@@ -116,6 +121,19 @@ impl Offered {
         })
     }
 
+    /// The files of the package, with their places for a component of ours; the .dsc first for a source.
+    fn parts(&self, component: &Component, package_type: PackageType) -> std::result::Result<Vec<Part>, String> {
+        let directory = ArchivePath::pool_directory(component, &self.source);
+        match &self.architecture {
+            Some(architecture) => {
+                let version = self.version.without_epoch();
+                let file_name = format!("{}_{version}_{architecture}.{package_type}", self.name);
+                Ok(vec![binary_part(&self.stanza, &directory, &file_name)?])
+            }
+            None => source_parts(self, &directory),
+        }
+    }
+
     /// The package as filters see it.
     pub fn offer(&self) -> Offer<'_> {
         Offer {
@@ -129,84 +147,136 @@ impl Offered {
 }
 
 /// A file that a package needs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Part {
     /// Its place in our pool.
     pub path: ArchivePath,
+    pub source: PartSource,
+}
+
+/// Where a file is to be had.
+#[derive(Debug)]
+pub(super) struct PartSource {
     /// Its place in the upstream's archive.
     pub from: String,
     /// What the index promises of it.
     pub promise: Promise,
 }
 
-/// A package that is taken over.
+/// A package that is taken over. There are tens of thousands in a first mirror, so its stanza stays in the list.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub name: PackageName,
     pub version: Version,
     source: SourceName,
     source_version: Version,
-    pub architecture: Option<PackageArchitecture>,
-    /// The .dsc first for a source.
-    pub parts: Vec<Part>,
-    stanza: Stanza,
+    /// The places of its files in our pool; the .dsc first for a source.
+    pub paths: Box<[ArchivePath]>,
+    /// What is known of its files, until they are asked for.
+    pub sought: Option<Box<Sought>>,
+    place: Place,
     /// The place of the upstream's index in `Jobs::sources`.
     pub offer: usize,
 }
 
+/// What is known of a package's files before they are here.
+#[derive(Debug)]
+pub(super) struct Sought {
+    /// None for a source.
+    pub architecture: Option<PackageArchitecture>,
+    /// In the order of the package's paths.
+    pub files: Box<[PartSource]>,
+}
+
 impl Candidate {
-    /// What is taken over of a package for a component of ours.
+    /// What is taken over of a package for an index of ours.
     ///
     /// # Errors
     /// A text that says what is wrong with the files that it lists.
-    pub fn new(
-        offered: Offered,
-        component: &Component,
-        package_type: PackageType,
-        offer: usize,
-    ) -> std::result::Result<Self, String> {
-        let directory = ArchivePath::pool_directory(component, &offered.source);
-        let parts = match &offered.architecture {
-            Some(architecture) => {
-                let version = offered.version.without_epoch();
-                let file_name = format!("{}_{version}_{architecture}.{package_type}", offered.name);
-                vec![binary_part(&offered.stanza, &directory, &file_name)?]
-            }
-            None => source_parts(&offered, &directory)?,
-        };
+    pub fn new(offered: Offered, index: &IndexId, offer: usize, place: Place) -> std::result::Result<Self, String> {
+        let parts = offered.parts(&index.component, index.kind.package_type())?;
+        let (paths, files): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.path, part.source)).unzip();
+        let files = files.into_boxed_slice();
+        let architecture = offered.architecture;
         Ok(Self {
             name: offered.name,
             version: offered.version,
             source: offered.source,
             source_version: offered.source_version,
-            architecture: offered.architecture,
-            parts,
-            stanza: offered.stanza,
+            paths: paths.into(),
+            sought: Some(Box::new(Sought { architecture, files })),
+            place,
             offer,
         })
     }
 
-    /// The package as an index of ours lists it, once its files are known.
-    pub fn listed(
-        &self,
-        files: Vec<PoolFile>,
-        overrides: &[(String, Option<String>)],
-        kinds: &[DigestKind],
-    ) -> ListedPackage {
-        let text = match (&self.architecture, files.first()) {
-            (Some(_), Some(file)) => rewrite::binary(&self.stanza, overrides, kinds, file),
-            _ => rewrite::source(&self.stanza, overrides, kinds, &files),
-        };
-        ListedPackage {
-            entry: Entry {
-                name: self.name.clone(),
-                version: self.version.clone(),
-                source: self.source.clone(),
-                source_version: self.source_version.clone(),
-                files,
-            },
-            text,
+    /// The package as an index of ours knows it, once its files are known.
+    pub fn entry(&self, files: Vec<PoolFile>) -> Entry {
+        Entry {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            source: self.source.clone(),
+            source_version: self.source_version.clone(),
+            files,
         }
+    }
+
+    /// Where its stanza is.
+    pub fn into_place(self) -> Place {
+        self.place
+    }
+}
+
+/// Where a stanza is in an upstream's index.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub list: Arc<List>,
+    pub offset: u64,
+    pub length: usize,
+}
+
+/// An upstream's index as it was read.
+#[derive(Debug)]
+pub(super) struct List {
+    pub path: PathBuf,
+    /// The file itself where the next one takes its name.
+    pub file: Option<File>,
+}
+
+/// Reads stanzas again.
+#[derive(Debug, Default)]
+pub(super) struct StanzaReader {
+    last: Option<(Arc<List>, File)>,
+}
+
+impl StanzaReader {
+    /// The stanza at a place, which is that of this package.
+    ///
+    /// # Errors
+    /// It cannot be read, or something else stands there now.
+    pub fn read(&mut self, place: &Place, entry: &Entry) -> std::result::Result<Stanza, fsio::Error> {
+        let path = &place.list.path;
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|(list, _)| !Arc::ptr_eq(list, &place.list))
+        {
+            let file = match &place.list.file {
+                Some(file) => file.try_clone().at("read", path)?,
+                None => fsio::open_regular(path)?,
+            };
+            self.last = Some((Arc::clone(&place.list), file));
+        }
+        let mut text = vec![0; place.length];
+        if let Some((_, file)) = &self.last {
+            file.read_exact_at(&mut text, place.offset).at("read", path)?;
+        }
+        let is_same = |glance: Glance| glance.name == entry.name && glance.version == entry.version;
+        let stanza = Stanza::parse(&text).ok();
+        stanza
+            .filter(|_| Glance::at(&text, PackageType::Dsc).is_ok_and(is_same))
+            .ok_or_else(|| io::Error::other("somebody has changed it while it was in use"))
+            .at("read", path)
     }
 }
 
@@ -231,29 +301,22 @@ pub(in super::super) fn read_own(
     package_type: PackageType,
 ) -> std::result::Result<OwnPackage, String> {
     let offered = Offered::read(text, package_type)?;
-    let Candidate {
-        name,
-        version,
-        source,
-        source_version,
-        parts,
-        ..
-    } = Candidate::new(offered, component, package_type, 0)?;
     let file = |part: Part| {
         Ok((
-            ArchivePath::new(&part.from).map_err(|error| error.to_string())?,
-            part.promise,
+            ArchivePath::new(&part.source.from).map_err(|error| error.to_string())?,
+            part.source.promise,
         ))
     };
+    let parts = offered.parts(component, package_type)?;
     Ok(OwnPackage {
-        name,
-        version,
-        source,
-        source_version,
         files: parts
             .into_iter()
             .map(file)
             .collect::<std::result::Result<_, String>>()?,
+        name: offered.name,
+        version: offered.version,
+        source: offered.source,
+        source_version: offered.source_version,
     })
 }
 
@@ -280,8 +343,7 @@ fn binary_part(stanza: &Stanza, directory: &ArchivePath, file_name: &str) -> std
     check_promise(&promise)?;
     Ok(Part {
         path: directory.join(file_name).map_err(|error| error.to_string())?,
-        from,
-        promise,
+        source: PartSource { from, promise },
     })
 }
 
@@ -296,8 +358,10 @@ fn source_parts(offered: &Offered, directory: &ArchivePath) -> std::result::Resu
         check_promise(&file.promise)?;
         parts.push(Part {
             path: directory.join(file.name.as_str()).map_err(|error| error.to_string())?,
-            from: format!("{from}{}", file.name),
-            promise: file.promise,
+            source: PartSource {
+                from: format!("{from}{}", file.name),
+                promise: file.promise,
+            },
         });
     }
     let is_dsc = |part: &Part| {

@@ -1,20 +1,22 @@
 //! One run of `update`, second half: what becomes of every package, the files for it, and the change of one distribution
 //! after another.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::conf::distribution::Distribution;
 use crate::conf::overrides::Replacement;
-use crate::model::{DigestKind, IndexId};
+use crate::fsio;
+use crate::model::{DigestKind, IndexId, IndexKind, ListedPackage, PoolFile};
 use crate::store::{self, Snapshot, Store};
 
 use super::super::notify::Cause;
 use super::super::override_files::OverrideFiles;
-use super::super::plan::{NewFile, Plan, PlanRow};
+use super::super::plan::{Change, NewFile, Plan, PlanRow, Texts};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
-use super::super::{Error as OpsError, Result, archiving, export, extras};
-use super::candidate::Candidate;
+use super::super::{Error as OpsError, Result, archiving, export, extras, rewrite};
+use super::candidate::{Candidate, Place, StanzaReader};
 use super::decide::Context;
 use super::download::{self, Files};
 use super::needs::Needs;
@@ -25,6 +27,33 @@ use super::{Error, room};
 
 /// How often a distribution is decided about that others change meanwhile.
 const ROUNDS: usize = 5;
+
+/// Makes the stanzas of a distribution's new packages of those in the upstreams' indexes.
+#[derive(Debug)]
+struct LateTexts {
+    reader: RefCell<StanzaReader>,
+    /// By the change that brings the package.
+    places: Vec<Option<Place>>,
+    overrides: OverrideFiles,
+    kinds: Vec<DigestKind>,
+}
+
+impl Texts for LateTexts {
+    fn text(&self, at: usize, change: &Change) -> std::result::Result<Vec<u8>, fsio::Error> {
+        let (Some(new), Some(Some(place))) = (change.new_package(), self.places.get(at)) else {
+            return Ok(Vec::new());
+        };
+        let stanza = self.reader.borrow_mut().read(place, &new.entry)?;
+        let IndexId { kind, .. } = change.index();
+        let replaced = self.overrides.find(kind.package_type(), new.entry.name.as_str());
+        let overrides = replaced.map(Replacement::changes).unwrap_or_default();
+        Ok(match (kind, new.entry.files.as_slice()) {
+            (IndexKind::Source, files) => rewrite::source(&stanza, &overrides, &self.kinds, files),
+            (_, [file]) => rewrite::binary(&stanza, &overrides, &self.kinds, file),
+            (_, _) => Vec::new(),
+        })
+    }
+}
 
 /// What was decided for one distribution.
 #[derive(Debug)]
@@ -52,6 +81,11 @@ impl DecidedJob<'_> {
 
     fn candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.fates().flat_map(|fate| &fate.new)
+    }
+
+    fn candidates_mut(&mut self) -> impl Iterator<Item = &mut Candidate> {
+        let fates = self.targets.iter_mut().flat_map(|target| &mut target.fates);
+        fates.flat_map(|fate| &mut fate.new)
     }
 
     fn changes_nothing(&self) -> bool {
@@ -126,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     /// The files that all this needs and that are not in the pool. A distribution that wants what cannot be has failed.
-    fn needs(&mut self, decided: &[DecidedJob<'_>]) -> Result<Needs> {
+    fn needs(&mut self, decided: &mut [DecidedJob<'_>]) -> Result<Needs> {
         let mut needs = Needs::default();
         if decided.iter().all(|job| job.candidates().next().is_none()) {
             return Ok(needs);
@@ -136,7 +170,7 @@ impl<'a> Run<'a> {
         let mut failures = Vec::new();
         for job in decided {
             let codename = &job.distribution.codename;
-            let mut candidates = job.candidates();
+            let mut candidates = job.candidates_mut();
             let added =
                 candidates.try_for_each(|candidate| needs.add(self.archive, store, &self.jobs, (codename, candidate)));
             failures.extend(added.err().map(|error| (codename.clone(), error)));
@@ -150,8 +184,8 @@ impl<'a> Run<'a> {
 
     /// What the run would do.
     pub fn report(&mut self) -> Result<Report> {
-        let decided = self.decide_all(true)?;
-        let needs = self.needs(&decided)?;
+        let mut decided = self.decide_all(true)?;
+        let needs = self.needs(&mut decided)?;
         let mut report = Report::default();
         let healthy = decided
             .iter()
@@ -174,16 +208,16 @@ impl<'a> Run<'a> {
         Coming {
             version: candidate.version.to_string(),
             rule: origin.map(|origin| origin.rule).unwrap_or_default(),
-            files: candidate.parts.iter().map(|part| part.path.to_string()).collect(),
+            files: candidate.paths.iter().map(ToString::to_string).collect(),
             files_needed: missing.map(ToString::to_string).collect(),
         }
     }
 
     /// Stages 5 to 7: decides, fetches, and changes one distribution after another.
     pub fn carry_out(&mut self) -> Result<Outcome> {
-        let decided = self.decide_all(false)?;
+        let mut decided = self.decide_all(false)?;
         let mut files = Files::default();
-        let needs = self.needs(&decided)?;
+        let needs = self.needs(&mut decided)?;
         if self.archive.settings.dry_run {
             self.tell_of_extras();
             return Ok(self.dry_outcome(&decided));
@@ -213,7 +247,6 @@ impl<'a> Run<'a> {
         }
         self.keep_other_extras(&mut last)?;
         self.summarize(&files);
-        files.keep_rest()?;
         self.stop_if_told()?;
         self.finish(last)?;
         download::clear_up(self.archive)?;
@@ -243,7 +276,8 @@ impl<'a> Run<'a> {
         let with_sha512 = decided
             .iter()
             .any(|job| job.distribution.digests.contains(&DigestKind::Sha512));
-        needs.fetch(self.archive, (&mut self.transfer, &self.interrupt), files, with_sha512)?;
+        let transfer = (&mut self.transfer, &self.interrupt);
+        needs.fetch((self.archive, &self.jobs), transfer, files, with_sha512)?;
         for (codename, error) in std::mem::take(&mut files.failed) {
             self.fail(&codename, error);
         }
@@ -274,7 +308,7 @@ impl<'a> Run<'a> {
             }
             drop(session);
             job = self.decide((job.distribution, job.open), false)?;
-            let needs = self.needs(std::slice::from_ref(&job))?;
+            let needs = self.needs(std::slice::from_mut(&mut job))?;
             self.fetch(needs.without(files), std::slice::from_ref(&job), files)?;
             self.stop_if_told()?;
             if let Some(error) = self.failure_of(&codename) {
@@ -334,30 +368,36 @@ impl<'a> Run<'a> {
     }
 
     fn commit(&self, session: &Session<'_>, mut job: DecidedJob<'_>, files: &mut Files) -> Result<Vec<PlanRow>> {
-        let overrides = OverrideFiles::read(job.distribution)?;
         let mut plan = Plan::default();
-        let (mut wanted, mut origins) = (Vec::new(), Vec::new());
+        let (mut wanted, mut origins, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let sources = 0..self.jobs.sources.len();
+        let known: Vec<_> = sources.map(|source| self.jobs.origin(source).map(Arc::new)).collect();
         for Decided { index, fates, .. } in &mut job.targets {
             for fate in std::mem::take(fates) {
-                let replaced = overrides.find(index.kind.package_type(), fate.name.as_str());
-                let changed = replaced.map(Replacement::changes).unwrap_or_default();
+                let mut new_places = Vec::new();
                 let changes = fate.changes(index, |candidate| {
+                    let origin = known.get(candidate.offer)?.clone()?;
                     let pool_files = files.of(&candidate)?;
-                    wanted.extend(pool_files.iter().cloned());
-                    let listed = candidate.listed(pool_files, &changed, &job.distribution.digests);
-                    Some((listed, self.jobs.origin(candidate.offer)?))
+                    wanted.extend(pool_files.iter().map(|file| file.path.clone()));
+                    let entry = candidate.entry(pool_files);
+                    new_places.push(candidate.into_place());
+                    let text = Vec::new();
+                    Some((ListedPackage { entry, text }, origin))
                 });
+                let mut new_places = new_places.into_iter();
                 for (change, origin) in changes {
+                    places.push(change.new_package().and_then(|_| new_places.next()));
                     plan.changes.push(change);
                     origins.push(origin);
                 }
             }
         }
         let mut new = Vec::new();
-        for file in wanted {
-            if let Some(spooled) = files.take(&file.path) {
+        for path in wanted {
+            if let Some(spooled) = files.take(self.archive, &path)? {
+                let content = spooled.content;
                 new.push(NewFile {
-                    file,
+                    file: PoolFile { path, content },
                     spooled,
                     file_list: None,
                 });
@@ -365,6 +405,12 @@ impl<'a> Run<'a> {
         }
         download::refuse_strangers(self.archive, session.open()?, &new)?;
         plan.new_files = new;
+        plan.texts = Some(Box::new(LateTexts {
+            reader: RefCell::default(),
+            places,
+            overrides: OverrideFiles::read(job.distribution)?,
+            kinds: job.distribution.digests.clone(),
+        }));
         let archived = archiving::pushed_out(&self.archive.conf, &session.before, &plan.changes)?;
         plan.changes.extend(archived);
         let cause = Cause {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
@@ -16,7 +17,7 @@ use crate::store::Snapshot;
 use super::super::Result;
 use super::super::archive::Archive;
 use super::super::select::{Fate, Marks, Restricted, Selector, Verdict, refuse_many_deletes};
-use super::candidate::{Candidate, Glance, Offered, or_fault};
+use super::candidate::{Candidate, Glance, List, Offered, Place, or_fault};
 use super::jobs::{Jobs, Source, Step, Target};
 use super::{Error, hook};
 
@@ -75,30 +76,40 @@ impl Context<'_> {
         let rule = source.rule;
         let selector = Selector::read(&rule.name, &rule.filters, self.restricted)?
             .omitting_extra_sources(rule.omit_extra_source_only);
-        let list = hook::run(self.archive, self.interrupt, (rule, list), &target.index)?;
-        let mut reader = ChunkReader::open(&list)?;
+        let path = hook::run(self.archive, self.interrupt, (rule, list), &target.index)?;
+        let mut reader = ChunkReader::open(&path)?;
+        let list = Arc::new(List {
+            // what a hook wrote makes room for what the next one writes
+            file: (path != list).then(|| fsio::open_regular(&path)).transpose()?,
+            path: path.clone(),
+        });
         let package_type = target.index.kind.package_type();
         let mut of_other_architectures = 0_usize;
-        while let Some(chunk) = reader.next_chunk()? {
+        while let Some((offset, chunk)) = reader.next_chunk()? {
             let texts: Vec<&[u8]> = stanza::split_stanzas(&chunk).collect();
             let glances: Vec<_> = texts.par_iter().map(|text| Glance::at(text, package_type)).collect();
             for (text, glance) in texts.into_iter().zip(glances) {
                 if self.interrupt.is_told() {
                     return Err(Error::Transfer(mirror::Error::Interrupted).into());
                 }
-                let glance = or_fault(glance, &rule.name, &list, text)?;
+                let glance = or_fault(glance, &rule.name, &path, text)?;
                 if !fits(&target.index, glance.architecture.as_deref()) {
                     of_other_architectures += 1;
                     continue;
                 }
                 marks.offer(&glance.name, &glance.version, |is_known| {
-                    let offered = or_fault(Offered::read(text, package_type), &rule.name, &list, text)?;
+                    let offered = or_fault(Offered::read(text, package_type), &rule.name, &path, text)?;
                     let verdict = selector.judge(self.archive, &offered.offer(), &target.index, is_known)?;
                     if verdict != Verdict::Take {
                         return Ok::<_, super::super::Error>((verdict, None));
                     }
-                    let candidate = Candidate::new(offered, &target.index.component, package_type, number);
-                    Ok((verdict, Some(or_fault(candidate, &rule.name, &list, text)?)))
+                    let place = Place {
+                        list: Arc::clone(&list),
+                        offset: offset + (text.as_ptr().addr() - chunk.as_ptr().addr()) as u64,
+                        length: text.len(),
+                    };
+                    let candidate = Candidate::new(offered, &target.index, number, place);
+                    Ok((verdict, Some(or_fault(candidate, &rule.name, &path, text)?)))
                 })?;
             }
         }
@@ -131,14 +142,15 @@ impl<'a> ChunkReader<'a> {
         })
     }
 
-    /// The next whole stanzas; none at the end.
-    fn next_chunk(&mut self) -> Result<Option<Vec<u8>>> {
+    /// The next whole stanzas and where they start; none at the end.
+    fn next_chunk(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
         let mut chunk = std::mem::take(&mut self.rest);
         loop {
             let mut more = (&mut self.file).take(CHUNK_BYTES);
             let count = more.read_to_end(&mut chunk).at("read", self.path)?;
             if count == 0 {
-                return Ok((!chunk.is_empty()).then_some(chunk));
+                let offset = self.read_bytes - chunk.len() as u64;
+                return Ok((!chunk.is_empty()).then_some((offset, chunk)));
             }
             self.read_bytes = self.read_bytes.saturating_add(count as u64);
             if self.read_bytes > MAX_INDEX_BYTES {
@@ -148,7 +160,8 @@ impl<'a> ChunkReader<'a> {
             // one with other line ends becomes a single chunk
             if let Some(end) = memchr::memmem::rfind(&chunk, b"\n\n") {
                 self.rest = chunk.split_off(end + 2);
-                return Ok(Some(chunk));
+                let offset = self.read_bytes - (chunk.len() + self.rest.len()) as u64;
+                return Ok(Some((offset, chunk)));
             }
         }
     }

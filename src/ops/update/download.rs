@@ -1,9 +1,10 @@
 //! Bringing in the files that new packages need: from the pool if they are there, else from the upstream. What arrives
 //! is hashed and read once, and waits beside the pool; what a run could not use is still there for the next one.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,8 @@ use tempfile::TempPath;
 
 use crate::fsio::{self, AtPath};
 use crate::ingest::{self, Intake, SpooledFile};
-use crate::mirror::{self, Arrival, Interrupt, Transfer, Wanted};
-use crate::model::{ArchivePath, Codename, FileDigests, PoolFile};
+use crate::mirror::{self, Arrival, Interrupt, Transfer, Upstream, Wanted};
+use crate::model::{ArchivePath, Codename, FileDigests, PoolFile, Sha256};
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
@@ -20,8 +21,9 @@ use super::super::lookup::refuse_other_content;
 use super::super::plan;
 use super::super::{Error as OpsError, Result};
 use super::Error;
-use super::candidate::{Candidate, MAX_FILE_BYTES, Part};
-use super::needs::{Need, Needs, in_pool, refuse_difference};
+use super::candidate::{Candidate, MAX_FILE_BYTES};
+use super::jobs::Jobs;
+use super::needs::{Need, Needs, deb_identity, in_pool};
 
 /// For how long a file that arrived is kept though no run asks for it.
 const KEPT_SECONDS: i64 = 7 * 86_400;
@@ -29,13 +31,20 @@ const KEPT_SECONDS: i64 = 7 * 86_400;
 /// What came of the files.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// The content of each file that is there now, in the pool or beside it.
-    contents: BTreeMap<ArchivePath, FileDigests>,
-    spooled: BTreeMap<ArchivePath, SpooledFile>,
+    /// Each file that is there now, in the pool or beside it.
+    found: BTreeMap<ArchivePath, Box<Found>>,
     /// For each distribution that lacks a file, why; the first reason.
     pub failed: BTreeMap<Codename, Arc<OpsError>>,
     /// What came, by rule.
     pub fetched: BTreeMap<String, Fetched>,
+}
+
+/// A file that is there. A first mirror has tens of thousands.
+#[derive(Debug)]
+struct Found {
+    content: FileDigests,
+    /// Its name in the waiting room, as long as it is there.
+    waits_as: Option<Sha256>,
 }
 
 /// What a rule brought.
@@ -50,51 +59,53 @@ pub(super) struct Fetched {
 impl Files {
     /// The files of a package as the pool has or gets them; none if one failed.
     pub fn of(&self, candidate: &Candidate) -> Option<Vec<PoolFile>> {
-        let file = |part: &Part| {
-            Some(PoolFile {
-                path: part.path.clone(),
-                content: *self.contents.get(&part.path)?,
-            })
-        };
-        candidate.parts.iter().map(file).collect()
+        let mut files = Vec::with_capacity(candidate.paths.len());
+        for path in &candidate.paths {
+            files.push(PoolFile {
+                path: path.clone(),
+                content: self.found.get(path)?.content,
+            });
+        }
+        Some(files)
     }
 
     /// Whether this file waits to be put into the pool.
     pub fn has(&self, path: &ArchivePath) -> bool {
-        self.spooled.contains_key(path)
+        self.found.get(path).is_some_and(|found| found.waits_as.is_some())
     }
 
     /// Takes a file that came out, to be put into the pool; none if it is there, or somebody took it.
-    pub fn take(&mut self, path: &ArchivePath) -> Option<SpooledFile> {
-        self.spooled.remove(path)
+    ///
+    /// # Errors
+    /// Never for a file that came.
+    pub fn take(&mut self, archive: &Archive<'_>, path: &ArchivePath) -> Result<Option<SpooledFile>> {
+        let Some(found) = self.found.get_mut(path) else {
+            return Ok(None);
+        };
+        let Some(key) = found.waits_as.take() else {
+            return Ok(None);
+        };
+        let place = waiting_room(archive).join(key.to_string());
+        Ok(Some(SpooledFile::waiting(place, found.content)?))
     }
 
     /// Whether a package's files are here, or still in the pool.
     ///
     /// # Errors
-    /// The pool has another file in the place of one.
+    /// The database cannot be read.
     pub fn are_there(&self, archive: &Archive<'_>, store: &Store, candidate: &Candidate) -> Result<bool> {
-        for part in &candidate.parts {
-            if self.has(&part.path) {
-                continue;
-            }
-            match in_pool(archive, store, part)? {
-                Some(content) => refuse_difference(store, part, &content)?,
-                None => return Ok(false),
+        for path in &candidate.paths {
+            let Some(found) = self.found.get(path) else {
+                return Ok(false);
+            };
+            if found.waits_as.is_none() {
+                let there = in_pool(archive, store, path)?;
+                if there.is_none_or(|content| content.digests.sha256 != found.content.digests.sha256) {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
-    }
-
-    /// Leaves what nobody took for the next run.
-    ///
-    /// # Errors
-    /// A file cannot be left where it is.
-    pub fn keep_rest(&mut self) -> Result<()> {
-        for file in std::mem::take(&mut self.spooled).into_values() {
-            file.keep()?;
-        }
-        Ok(())
     }
 }
 
@@ -134,12 +145,16 @@ impl Needs {
     /// Files cannot be written here. That one cannot be had is told in [`Files::failed`].
     pub fn fetch(
         self,
-        archive: &Archive<'_>,
+        (archive, jobs): (&Archive<'_>, &Jobs<'_>),
         (transfer, interrupt): (&mut Transfer<'_>, &Interrupt),
         files: &mut Files,
         with_sha512: bool,
     ) -> Result<()> {
-        files.contents.extend(self.there);
+        let there = self.there.into_iter().map(|(path, content)| {
+            let waits_as = None;
+            (path, Box::new(Found { content, waits_as }))
+        });
+        files.found.extend(there);
         if self.missing.is_empty() {
             return Ok(());
         }
@@ -149,12 +164,13 @@ impl Needs {
         let mut fetching = Fetching {
             database: archive.database()?,
             intake: if with_sha512 { intake.with_sha512() } else { intake },
+            jobs,
             room,
             begun: Instant::now(),
             files,
             failure: None,
         };
-        let mut needs: Vec<Need> = self.missing.into_values().collect();
+        let mut needs: Vec<Wish> = self.missing.into_iter().collect();
         while !needs.is_empty() && !interrupt.is_told() {
             needs = fetching.round(transfer, needs)?;
         }
@@ -164,6 +180,7 @@ impl Needs {
 
 /// The state while files arrive.
 struct Fetching<'a> {
+    jobs: &'a Jobs<'a>,
     database: Database,
     intake: Intake,
     room: PathBuf,
@@ -173,41 +190,49 @@ struct Fetching<'a> {
     failure: Option<OpsError>,
 }
 
+/// A file that is asked for, with its place in the pool.
+type Wish = (ArchivePath, Box<Need>);
+
 impl Fetching<'_> {
     /// Asks once for each file, and gives those back that came wrong and can be asked for elsewhere.
-    fn round(&mut self, transfer: &mut Transfer, needs: Vec<Need>) -> Result<Vec<Need>> {
-        let wanted: Vec<Wanted> = needs.iter().map(|need| self.wanted(need)).collect();
-        let mut needs: Vec<Option<Need>> = needs.into_iter().map(Some).collect();
+    fn round(&mut self, transfer: &mut Transfer, needs: Vec<Wish>) -> Result<Vec<Wish>> {
+        let sizes: Vec<Option<u64>> = needs.iter().map(|(_, need)| need.source.promise.size_bytes).collect();
+        let (jobs, room) = (self.jobs, self.room.clone());
+        // those that were asked for stay until they are answered
+        let needs: Vec<RefCell<Option<Wish>>> = needs.into_iter().map(|wish| RefCell::new(Some(wish))).collect();
+        let wanted = needs.iter().map(|wish| match &*wish.borrow() {
+            Some(wish) => wanted(jobs, &room, wish),
+            None => Wanted::default(),
+        });
         let mut retried = Vec::new();
-        transfer.fetch_all(wanted, |at, arrival| {
-            let Some(need) = needs.get_mut(at).and_then(Option::take) else {
+        transfer.fetch_in_turn(sizes.iter().copied(), wanted, |at, arrival| {
+            let Some((path, need)) = needs.get(at).and_then(RefCell::take) else {
                 return;
             };
-            match self.take_in(&need, arrival) {
+            match self.take_in((&path, &need), arrival) {
                 Ok(()) => {}
-                Err(refusal) => match refusal.urls(&need) {
-                    Some(urls) => retried.push(Need { urls, ..need }),
+                Err(refusal) => match refusal.urls(&self.urls(&need)) {
+                    Some(urls) => {
+                        let urls = Some(urls);
+                        retried.push((path, Box::new(Need { urls, ..*need })));
+                    }
                     None => self.fail(&need, refusal.error),
                 },
             }
         });
-        if let Some(failure) = self.failure.take() {
-            self.files.keep_rest()?;
-            return Err(failure);
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(retried),
         }
-        Ok(retried)
     }
 
-    fn wanted(&self, need: &Need) -> Wanted {
-        Wanted {
-            urls: need.urls.clone(),
-            to: need.place(&self.room),
-            size_bytes: need.part.promise.size_bytes,
-            limit_bytes: MAX_FILE_BYTES,
-            may_link: true,
-            settings: need.settings.clone(),
-            ..Wanted::default()
-        }
+    fn urls(&self, need: &Need) -> Vec<String> {
+        urls(self.jobs, need)
+    }
+
+    fn rule(&self, need: &Need) -> String {
+        let source = self.jobs.sources.get(need.offer);
+        source.map(|source| source.rule.name.clone()).unwrap_or_default()
     }
 
     fn fail(&mut self, need: &Need, error: OpsError) {
@@ -220,10 +245,15 @@ impl Fetching<'_> {
         }
     }
 
-    fn take_in(&mut self, need: &Need, arrival: mirror::Result<Arrival>) -> std::result::Result<(), Box<Refusal>> {
+    fn take_in(
+        &mut self,
+        (path, need): (&ArchivePath, &Need),
+        arrival: mirror::Result<Arrival>,
+    ) -> std::result::Result<(), Box<Refusal>> {
+        let rule = self.rule(need);
         let upstream = |source| {
             OpsError::from(Error::Upstream {
-                rule: need.rule.clone(),
+                rule: rule.clone(),
                 source: Arc::new(source),
             })
         };
@@ -241,7 +271,8 @@ impl Fetching<'_> {
             let came_from = Some((url.clone(), is_resumed));
             Box::new(Refusal { error, came_from })
         };
-        let file = self.wanted(need).to;
+        let key = need.key(path);
+        let file = self.room.join(key.to_string());
         let file = TempPath::try_from_path(&file).at("take over", &file);
         let file = file.map_err(|error| refusal(error.into()))?;
         let read = self.read(need, file).map_err(|error| match error {
@@ -250,13 +281,12 @@ impl Fetching<'_> {
                 differences,
             })),
             ingest::Error::Archive { source, .. } => {
-                let (rule, url) = (need.rule.clone(), url.clone());
+                let (rule, url) = (rule.clone(), url.clone());
                 refusal(Error::NoPackage { url, rule, source }.into())
             }
             other => refusal(OpsError::from(other)),
         })?;
         if let Some(problem) = read.problem {
-            let rule = need.rule.clone();
             return Err(refusal(
                 Error::OtherPackage {
                     url: url.clone(),
@@ -266,7 +296,18 @@ impl Fetching<'_> {
                 .into(),
             ));
         }
-        self.arrived(need, read.file, read.paths);
+        let content = read.file.content;
+        if let Err(error) = self.keep(read) {
+            self.failure.get_or_insert(error);
+            return Ok(());
+        }
+        let fetched = self.files.fetched.entry(rule).or_default();
+        fetched.files = fetched.files.saturating_add(1);
+        fetched.bytes = fetched.bytes.saturating_add(content.size_bytes);
+        fetched.time = self.begun.elapsed();
+        let waits_as = Some(key);
+        let found = Box::new(Found { content, waits_as });
+        self.files.found.insert(path.clone(), found);
         Ok(())
     }
 
@@ -274,20 +315,15 @@ impl Fetching<'_> {
     fn read(&self, need: &Need, file: TempPath) -> std::result::Result<Read, ingest::Error> {
         let Some(expected) = &need.package else {
             return Ok(Read {
-                file: self.intake.adopt_file(file, Some(&need.part.promise))?,
+                file: self.intake.adopt_file(file, Some(&need.source.promise))?,
                 paths: None,
                 problem: None,
             });
         };
-        let deb = self.intake.adopt_deb(file, Some(&need.part.promise))?;
+        let deb = self.intake.adopt_deb(file, Some(&need.source.promise))?;
         let control = &deb.control;
-        let found = [
-            control.package.to_string(),
-            control.version.to_string(),
-            control.architecture.to_string(),
-        ];
-        let problem =
-            (found != *expected).then(|| format!("it is `{}`, not `{}`", found.join(" "), expected.join(" ")));
+        let found = deb_identity(&control.package, &control.version, &control.architecture);
+        let problem = (found != *expected).then(|| format!("it is `{found}`, not `{expected}`"));
         Ok(Read {
             file: deb.file,
             paths: Some(deb.paths),
@@ -295,20 +331,36 @@ impl Fetching<'_> {
         })
     }
 
-    fn arrived(&mut self, need: &Need, file: SpooledFile, paths: Option<Vec<Vec<u8>>>) {
-        let path = need.part.path.clone();
-        let fetched = self.files.fetched.entry(need.rule.clone()).or_default();
-        fetched.files = fetched.files.saturating_add(1);
-        fetched.bytes = fetched.bytes.saturating_add(file.content.size_bytes);
-        fetched.time = self.begun.elapsed();
-        // at once: the paths of a whole distribution would fill the memory
-        if let Some(paths) = paths
-            && let Err(error) = self.database.put_file_list(&file.content.digests.sha256, &paths)
-        {
-            self.failure.get_or_insert(error.into());
+    /// Leaves a file that came in the waiting room, and keeps its paths at once: those of a whole distribution would fill
+    /// the memory.
+    fn keep(&mut self, read: Read) -> Result<()> {
+        if let Some(paths) = read.paths {
+            self.database.put_file_list(&read.file.content.digests.sha256, &paths)?;
         }
-        self.files.contents.insert(path.clone(), file.content);
-        self.files.spooled.insert(path, file);
+        Ok(read.file.keep()?)
+    }
+}
+
+fn upstream<'a>(jobs: &'a Jobs<'_>, need: &Need) -> Option<&'a Upstream> {
+    jobs.upstreams.get(jobs.sources.get(need.offer)?.upstream)
+}
+
+/// Where a file is asked for.
+fn urls(jobs: &Jobs<'_>, need: &Need) -> Vec<String> {
+    let all = || upstream(jobs, need).map(|upstream| upstream.archive_urls(&need.source.from));
+    need.urls.clone().or_else(all).unwrap_or_default()
+}
+
+fn wanted(jobs: &Jobs<'_>, room: &Path, (path, need): &Wish) -> Wanted {
+    let settings = upstream(jobs, need).map(|upstream| upstream.settings.clone());
+    Wanted {
+        urls: urls(jobs, need),
+        to: room.join(need.key(path).to_string()),
+        size_bytes: need.source.promise.size_bytes,
+        limit_bytes: MAX_FILE_BYTES,
+        may_link: true,
+        settings: settings.unwrap_or_default(),
+        ..Wanted::default()
     }
 }
 
@@ -330,10 +382,10 @@ struct Refusal {
 
 impl Refusal {
     /// Where it can be asked for again, if anywhere: what an earlier run left may be the start of another file.
-    fn urls(&self, need: &Need) -> Option<Vec<String>> {
+    fn urls(&self, urls: &[String]) -> Option<Vec<String>> {
         match self.came_from.as_ref()? {
-            (_, true) => Some(need.urls.clone()),
-            (url, false) => after(&need.urls, url),
+            (_, true) => Some(urls.to_vec()),
+            (url, false) => after(urls, url),
         }
     }
 }
