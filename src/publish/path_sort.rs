@@ -11,7 +11,7 @@ use super::Error;
 use crate::fsio::AtPath;
 
 /// How many bytes of paths are held at a time; their positions come on top, about as much again for short paths.
-const RUN_BYTES: usize = 16 << 20;
+const RUN_BYTES: usize = 4 << 20;
 
 /// Takes paths in any order, each with a number.
 pub(super) struct PathSorter<'a> {

@@ -12,7 +12,7 @@ use crate::fsio::{self, AtPath};
 
 use super::error::{Error, Result};
 
-const CACHE_BYTES: u64 = 64 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 /// sled collects its garbage in this rhythm, for half of the time at most, and closing waits for that.
 const FLUSH_MILLISECONDS: u64 = 1000;
 

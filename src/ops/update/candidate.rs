@@ -1,16 +1,10 @@
 //! A package as an upstream's index describes it: read from its stanza, with the files that it needs, and how its
 //! stanza looks in an index of ours.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use crate::fsio::{self, AtPath};
 use crate::model::digest::DigestKind;
 use crate::model::package::{BinaryControl, ListedFile, PackageError};
-use crate::model::stanza;
 use crate::model::{
     ArchivePath, Component, Entry, IndexId, PackageArchitecture, PackageName, PackageType, PoolFile, Promise,
     SourceControl, SourceName, Stanza, Version,
@@ -19,46 +13,10 @@ use crate::model::{
 use super::super::Result;
 use super::super::select::Offer;
 use super::Error;
+use super::texts::Place;
 
 /// The longest file of a package.
 pub(super) const MAX_FILE_BYTES: u64 = 64 << 30;
-
-/// The few fields that decide whether a package needs a closer look, read without copying the stanza.
-#[derive(Debug)]
-pub(super) struct Glance {
-    pub name: PackageName,
-    pub version: Version,
-    pub architecture: Option<String>,
-}
-
-impl Glance {
-    /// Looks at one stanza.
-    ///
-    /// # Errors
-    /// A text that says what is wrong.
-    pub fn at(text: &[u8], package_type: PackageType) -> std::result::Result<Self, String> {
-        let (mut name, mut version, mut architecture) = (None, None, None);
-        for field in stanza::fields(text) {
-            let field = field.map_err(|error| error.to_string())?;
-            let value = || std::str::from_utf8(field.value).map_err(|_| format!("`{}` is not UTF-8", field.name));
-            if field.name.eq_ignore_ascii_case("Package") {
-                name = Some(PackageName::new(value()?).map_err(|error| error.to_string())?);
-            } else if field.name.eq_ignore_ascii_case("Version") {
-                version = Some(Version::new(value()?).map_err(|error| error.to_string())?);
-            } else if field.name.eq_ignore_ascii_case("Architecture") {
-                architecture = Some(value()?.to_owned());
-            }
-            if name.is_some() && version.is_some() && (architecture.is_some() || package_type == PackageType::Dsc) {
-                break;
-            }
-        }
-        Ok(Self {
-            name: name.ok_or("field `Package` is missing")?,
-            version: version.ok_or("field `Version` is missing")?,
-            architecture,
-        })
-    }
-}
 
 /// A package that an upstream offers.
 #[derive(Debug)]
@@ -224,59 +182,6 @@ impl Candidate {
     /// Where its stanza is.
     pub fn into_place(self) -> Place {
         self.place
-    }
-}
-
-/// Where a stanza is in an upstream's index.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub list: Arc<List>,
-    pub offset: u64,
-    pub length: usize,
-}
-
-/// An upstream's index as it was read.
-#[derive(Debug)]
-pub(super) struct List {
-    pub path: PathBuf,
-    /// The file itself where the next one takes its name.
-    pub file: Option<File>,
-}
-
-/// Reads stanzas again.
-#[derive(Debug, Default)]
-pub(super) struct StanzaReader {
-    last: Option<(Arc<List>, File)>,
-}
-
-impl StanzaReader {
-    /// The stanza at a place, which is that of this package.
-    ///
-    /// # Errors
-    /// It cannot be read, or something else stands there now.
-    pub fn read(&mut self, place: &Place, entry: &Entry) -> std::result::Result<Stanza, fsio::Error> {
-        let path = &place.list.path;
-        if self
-            .last
-            .as_ref()
-            .is_none_or(|(list, _)| !Arc::ptr_eq(list, &place.list))
-        {
-            let file = match &place.list.file {
-                Some(file) => file.try_clone().at("read", path)?,
-                None => fsio::open_regular(path)?,
-            };
-            self.last = Some((Arc::clone(&place.list), file));
-        }
-        let mut text = vec![0; place.length];
-        if let Some((_, file)) = &self.last {
-            file.read_exact_at(&mut text, place.offset).at("read", path)?;
-        }
-        let is_same = |glance: Glance| glance.name == entry.name && glance.version == entry.version;
-        let stanza = Stanza::parse(&text).ok();
-        stanza
-            .filter(|_| Glance::at(&text, PackageType::Dsc).is_ok_and(is_same))
-            .ok_or_else(|| io::Error::other("somebody has changed it while it was in use"))
-            .at("read", path)
     }
 }
 

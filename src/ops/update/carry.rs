@@ -1,59 +1,30 @@
 //! One run of `update`, second half: what becomes of every package, the files for it, and the change of one distribution
 //! after another.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::conf::distribution::Distribution;
-use crate::conf::overrides::Replacement;
-use crate::fsio;
-use crate::model::{DigestKind, IndexId, IndexKind, ListedPackage, PoolFile};
+use crate::model::{DigestKind, IndexId, ListedPackage, PoolFile};
 use crate::store::{self, Snapshot, Store};
 
 use super::super::notify::Cause;
-use super::super::override_files::OverrideFiles;
-use super::super::plan::{Change, NewFile, Plan, PlanRow, Texts};
+use super::super::plan::{NewFile, Plan, PlanRow};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
-use super::super::{Error as OpsError, Result, archiving, export, extras, rewrite};
-use super::candidate::{Candidate, Place, StanzaReader};
+use super::super::{Error as OpsError, Result, archiving, export, extras};
+use super::candidate::Candidate;
 use super::decide::Context;
-use super::download::{self, Files};
+use super::download;
+use super::files::Files;
 use super::needs::Needs;
 use super::progress::{human_bytes, summary};
 use super::run::{OpenJob, Run};
 use super::seen::Seen;
+use super::texts::LateTexts;
 use super::{Error, room};
 
 /// How often a distribution is decided about that others change meanwhile.
 const ROUNDS: usize = 5;
-
-/// Makes the stanzas of a distribution's new packages of those in the upstreams' indexes.
-#[derive(Debug)]
-struct LateTexts {
-    reader: RefCell<StanzaReader>,
-    /// By the change that brings the package.
-    places: Vec<Option<Place>>,
-    overrides: OverrideFiles,
-    kinds: Vec<DigestKind>,
-}
-
-impl Texts for LateTexts {
-    fn text(&self, at: usize, change: &Change) -> std::result::Result<Vec<u8>, fsio::Error> {
-        let (Some(new), Some(Some(place))) = (change.new_package(), self.places.get(at)) else {
-            return Ok(Vec::new());
-        };
-        let stanza = self.reader.borrow_mut().read(place, &new.entry)?;
-        let IndexId { kind, .. } = change.index();
-        let replaced = self.overrides.find(kind.package_type(), new.entry.name.as_str());
-        let overrides = replaced.map(Replacement::changes).unwrap_or_default();
-        Ok(match (kind, new.entry.files.as_slice()) {
-            (IndexKind::Source, files) => rewrite::source(&stanza, &overrides, &self.kinds, files),
-            (_, [file]) => rewrite::binary(&stanza, &overrides, &self.kinds, file),
-            (_, _) => Vec::new(),
-        })
-    }
-}
 
 /// What was decided for one distribution.
 #[derive(Debug)]
@@ -231,7 +202,9 @@ impl<'a> Run<'a> {
         self.fetch(needs, &decided, &mut files)?;
         let mut outcome = Outcome::default();
         let mut last = None;
-        for job in decided {
+        let mut decided = decided.into_iter();
+        while let Some(job) = decided.next() {
+            files.is_last_use = decided.len() == 0;
             let codename = job.distribution.codename.clone();
             if self.has_failed(&codename) || self.interrupt.is_told() {
                 continue;
@@ -405,12 +378,8 @@ impl<'a> Run<'a> {
         }
         download::refuse_strangers(self.archive, session.open()?, &new)?;
         plan.new_files = new;
-        plan.texts = Some(Box::new(LateTexts {
-            reader: RefCell::default(),
-            places,
-            overrides: OverrideFiles::read(job.distribution)?,
-            kinds: job.distribution.digests.clone(),
-        }));
+        files.forget_if_last();
+        plan.texts = Some(Box::new(LateTexts::new(job.distribution, places)?));
         let archived = archiving::pushed_out(&self.archive.conf, &session.before, &plan.changes)?;
         plan.changes.extend(archived);
         let cause = Cause {

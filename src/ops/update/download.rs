@@ -2,18 +2,17 @@
 //! is hashed and read once, and waits beside the pool; what a run could not use is still there for the next one.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tempfile::TempPath;
 
 use crate::fsio::{self, AtPath};
 use crate::ingest::{self, Intake, SpooledFile};
 use crate::mirror::{self, Arrival, Interrupt, Transfer, Upstream, Wanted};
-use crate::model::{ArchivePath, Codename, FileDigests, PoolFile, Sha256};
+use crate::model::ArchivePath;
 use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
@@ -21,93 +20,13 @@ use super::super::lookup::refuse_other_content;
 use super::super::plan;
 use super::super::{Error as OpsError, Result};
 use super::Error;
-use super::candidate::{Candidate, MAX_FILE_BYTES};
+use super::candidate::MAX_FILE_BYTES;
+use super::files::Files;
 use super::jobs::Jobs;
-use super::needs::{Need, Needs, deb_identity, in_pool};
+use super::needs::{Need, Needs, deb_identity};
 
 /// For how long a file that arrived is kept though no run asks for it.
 const KEPT_SECONDS: i64 = 7 * 86_400;
-
-/// What came of the files.
-#[derive(Debug, Default)]
-pub(super) struct Files {
-    /// Each file that is there now, in the pool or beside it.
-    found: BTreeMap<ArchivePath, Box<Found>>,
-    /// For each distribution that lacks a file, why; the first reason.
-    pub failed: BTreeMap<Codename, Arc<OpsError>>,
-    /// What came, by rule.
-    pub fetched: BTreeMap<String, Fetched>,
-}
-
-/// A file that is there. A first mirror has tens of thousands.
-#[derive(Debug)]
-struct Found {
-    content: FileDigests,
-    /// Its name in the waiting room, as long as it is there.
-    waits_as: Option<Sha256>,
-}
-
-/// What a rule brought.
-#[derive(Debug, Default)]
-pub(super) struct Fetched {
-    pub files: u64,
-    pub bytes: u64,
-    /// How long it took until the last of them was here.
-    pub time: Duration,
-}
-
-impl Files {
-    /// The files of a package as the pool has or gets them; none if one failed.
-    pub fn of(&self, candidate: &Candidate) -> Option<Vec<PoolFile>> {
-        let mut files = Vec::with_capacity(candidate.paths.len());
-        for path in &candidate.paths {
-            files.push(PoolFile {
-                path: path.clone(),
-                content: self.found.get(path)?.content,
-            });
-        }
-        Some(files)
-    }
-
-    /// Whether this file waits to be put into the pool.
-    pub fn has(&self, path: &ArchivePath) -> bool {
-        self.found.get(path).is_some_and(|found| found.waits_as.is_some())
-    }
-
-    /// Takes a file that came out, to be put into the pool; none if it is there, or somebody took it.
-    ///
-    /// # Errors
-    /// Never for a file that came.
-    pub fn take(&mut self, archive: &Archive<'_>, path: &ArchivePath) -> Result<Option<SpooledFile>> {
-        let Some(found) = self.found.get_mut(path) else {
-            return Ok(None);
-        };
-        let Some(key) = found.waits_as.take() else {
-            return Ok(None);
-        };
-        let place = waiting_room(archive).join(key.to_string());
-        Ok(Some(SpooledFile::waiting(place, found.content)?))
-    }
-
-    /// Whether a package's files are here, or still in the pool.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn are_there(&self, archive: &Archive<'_>, store: &Store, candidate: &Candidate) -> Result<bool> {
-        for path in &candidate.paths {
-            let Some(found) = self.found.get(path) else {
-                return Ok(false);
-            };
-            if found.waits_as.is_none() {
-                let there = in_pool(archive, store, path)?;
-                if there.is_none_or(|content| content.digests.sha256 != found.content.digests.sha256) {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
-    }
-}
 
 /// Where files wait that are not in the pool yet, in its file system.
 pub(super) fn waiting_room(archive: &Archive<'_>) -> PathBuf {
@@ -150,11 +69,9 @@ impl Needs {
         files: &mut Files,
         with_sha512: bool,
     ) -> Result<()> {
-        let there = self.there.into_iter().map(|(path, content)| {
-            let waits_as = None;
-            (path, Box::new(Found { content, waits_as }))
-        });
-        files.found.extend(there);
+        for (path, content) in self.there {
+            files.note_in_pool(path, content);
+        }
         if self.missing.is_empty() {
             return Ok(());
         }
@@ -305,9 +222,7 @@ impl Fetching<'_> {
         fetched.files = fetched.files.saturating_add(1);
         fetched.bytes = fetched.bytes.saturating_add(content.size_bytes);
         fetched.time = self.begun.elapsed();
-        let waits_as = Some(key);
-        let found = Box::new(Found { content, waits_as });
-        self.files.found.insert(path.clone(), found);
+        self.files.note_waiting(path.clone(), content, key);
         Ok(())
     }
 

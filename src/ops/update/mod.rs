@@ -15,6 +15,8 @@ mod decide;
 mod download;
 mod error;
 mod extras;
+mod files;
+mod glance;
 mod hook;
 mod jobs;
 mod lists;
@@ -24,6 +26,7 @@ mod progress;
 mod room;
 mod run;
 mod seen;
+mod texts;
 
 use crate::conf::distribution::Distribution;
 

@@ -14,7 +14,8 @@ use super::super::lookup::describe;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::{Candidate, PartSource, Sought};
-use super::download::{Files, waiting_room};
+use super::download::waiting_room;
+use super::files::Files;
 use super::jobs::Jobs;
 
 /// A file that is not in the pool. A first mirror has tens of thousands.

@@ -17,7 +17,7 @@ use crate::store::Database;
 
 use super::super::super::{Error as OpsError, Result, extras};
 use super::super::Error;
-use super::super::download::{Fetched, Files};
+use super::super::files::{Fetched, Files};
 use super::super::run::Run;
 use super::make::{Held, NewFile, make, rule_of};
 use super::{Offer, WantedExtra, sums};
