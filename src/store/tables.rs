@@ -5,7 +5,7 @@
 //! aside. sled's `flush` does not reach the disk before an fsync of its file. A lock of our own is held around it, since
 //! sled's gives up at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::fsio::lock::Lock;
 use crate::fsio::{self, AtPath};
-use crate::model::{ArchivePath, FileDigests, PoolFile};
+use crate::model::{ArchivePath, FileDigests, PoolFile, Sha256};
 
 use super::edit::Change;
 use super::error::{Error, Result};
@@ -25,6 +25,8 @@ use super::sled_db::{self, LastHandle};
 
 /// Longer values are left out and looked up in the index: sled is not good at them.
 const MAX_VALUE_BYTES: usize = 7000;
+/// How many rows wait in memory to be sorted before they are written.
+const ROWS_AT_A_TIME: usize = 50_000;
 /// A file beside sled's own that says that something could not be read.
 const DAMAGED: &str = "damaged";
 const POSITION_KEY: &[u8] = b"position";
@@ -173,10 +175,14 @@ impl Tables {
                     rows.extend(keys::source_rows(head, new.key, &listed).map(|row| (row, row_value(new.meta))));
                     added.extend(files_of(&listed));
                 }
+                if rows.len() >= ROWS_AT_A_TIME {
+                    self.write_rows(&std::mem::take(&mut rows))?;
+                }
                 Ok(())
             })?;
         }
         self.write_rows(&rows)?;
+        drop(rows);
         for (path, content) in &added {
             self.insert_pool_row(path, content)?;
             self.mark_referenced(path)?;
@@ -336,6 +342,15 @@ impl Tables {
             Ok((keys::decode_path(&key)?, keys::decode_content(&value)?))
         };
         self.pool.iter().map(row).collect()
+    }
+
+    /// The SHA-256 of every pool file.
+    pub(super) fn pool_digests(&self) -> Result<BTreeSet<Sha256>> {
+        let digest = |value: sled::Result<sled::IVec>| {
+            let value = value.map_err(self.cannot("read the tables in"))?;
+            Ok(keys::decode_content(&value)?.digests.sha256)
+        };
+        self.pool.iter().values().map(digest).collect()
     }
 
     /// All pool files that nothing refers to, and since when.
