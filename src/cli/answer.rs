@@ -9,20 +9,66 @@ use super::term::printable;
 
 /// Writes text to stdout; to a terminal without what could drive it.
 pub fn text(text: &str) -> Result<(), Error> {
+    print(text).map_err(|source| Error::Stdout { source })
+}
+
+fn print(text: &str) -> io::Result<()> {
     if io::stdout().is_terminal() {
-        bytes(printable(text).as_bytes())
+        print_bytes(printable(text).as_bytes())
     } else {
-        bytes(text.as_bytes())
+        print_bytes(text.as_bytes())
     }
 }
 
 /// Writes bytes to stdout.
 pub fn bytes(bytes: &[u8]) -> Result<(), Error> {
+    print_bytes(bytes).map_err(|source| Error::Stdout { source })
+}
+
+fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(|source| Error::Stdout { source })
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
+}
+
+/// How much of a long answer is gathered before it is written.
+const PART_BYTES: usize = 64 << 10;
+
+/// A long answer, of which a part is in memory at a time. It is written as by [`text`].
+#[derive(Debug, Default)]
+pub struct Parts {
+    waiting: String,
+}
+
+impl Parts {
+    /// Adds to it.
+    pub fn put(&mut self, text: &str) -> Result<(), Error> {
+        self.add(text).map_err(|source| Error::Stdout { source })
+    }
+
+    fn add(&mut self, text: &str) -> io::Result<()> {
+        self.waiting.push_str(text);
+        if self.waiting.len() < PART_BYTES {
+            return Ok(());
+        }
+        print(&std::mem::take(&mut self.waiting))
+    }
+
+    /// Writes the rest.
+    pub fn finish(self) -> Result<(), Error> {
+        text(&self.waiting)
+    }
+}
+
+impl Write for Parts {
+    /// Takes text alone, as serializers write it.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
+        self.add(text).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes one line for each item.

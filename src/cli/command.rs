@@ -3,13 +3,49 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::model::{PackageName, SourceName, Version};
 
 use super::options::GlobalOptions;
 
 /// The whole command line.
+#[derive(Debug)]
+pub struct CommandLine {
+    /// What every command takes.
+    pub global: GlobalOptions,
+    /// The command.
+    pub command: Command,
+}
+
+impl CommandLine {
+    /// What the parser is to know.
+    pub fn command() -> clap::Command {
+        Command::augment_subcommands(Top::command())
+    }
+
+    /// The same with one command alone: the parser copies every option of [`GlobalOptions`] to each command it knows,
+    /// which takes longer than all else at the start.
+    pub fn with_command(name: &str) -> Option<clap::Command> {
+        let one = commands().find_subcommand(name).cloned()?;
+        Some(Top::command().subcommand(one))
+    }
+
+    /// What the parser has found.
+    pub fn of(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self {
+            global: GlobalOptions::from_arg_matches(matches)?,
+            command: Command::from_arg_matches(matches)?,
+        })
+    }
+}
+
+/// All commands, without what stands beside them.
+pub fn commands() -> clap::Command {
+    Command::augment_subcommands(clap::Command::new("aptrepo"))
+}
+
+/// What stands beside the command.
 #[derive(Debug, Parser)]
 #[command(
     name = "aptrepo",
@@ -23,13 +59,9 @@ use super::options::GlobalOptions;
     subcommand_required = true,
     arg_required_else_help = true
 )]
-pub struct CommandLine {
-    /// What every command takes.
+struct Top {
     #[command(flatten)]
-    pub global: GlobalOptions,
-    /// The command.
-    #[command(subcommand)]
-    pub command: Command,
+    _global: GlobalOptions,
 }
 
 /// What to do.

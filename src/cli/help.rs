@@ -361,7 +361,6 @@ fn after_command(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn every_command_is_in_a_group_and_every_name_in_a_table_is_of_something() {

@@ -1,5 +1,10 @@
 //! The commands that only read: from the parsed command to the answer.
 
+use std::ops::ControlFlow;
+
+use serde::Serializer;
+use serde::ser::SerializeSeq;
+
 use crate::conf::Formula;
 use crate::model::PackageName;
 use crate::ops::Archive;
@@ -42,13 +47,37 @@ pub fn look(archive: &Archive<'_>, command: Command, json: bool) -> Result<Done,
 }
 
 fn list(archive: &Archive<'_>, name: &str, selection: &Selection, json: bool) -> Result<Done, Error> {
-    let found = query::list(archive, name, selection)?;
+    let mut answer = answer::Parts::default();
+    let mut is_any = false;
+    let mut written = Ok(());
+    let mut go_on = |result: Result<(), Error>| {
+        is_any = true;
+        written = result;
+        if written.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    };
     if json {
-        answer::json(&found.iter().map(ListRow::from).collect::<Vec<_>>())?;
+        let error = |error: serde_json::Error| Error::Stdout { source: error.into() };
+        let mut serializer = serde_json::Serializer::pretty(&mut answer);
+        let mut rows = serializer.serialize_seq(None).map_err(error)?;
+        query::list(archive, name, selection, |_, found| {
+            go_on(rows.serialize_element(&ListRow::from(&found)).map_err(error))
+        })?;
+        rows.end().map_err(error)?;
+        answer.put("\n")?;
     } else {
-        answer::text(&query::format_list(archive, &found)?)?;
+        let line = query::ListLine::new(archive)?;
+        query::list(archive, name, selection, |snapshot, found| {
+            let line = line.of(snapshot, &found).map_err(Error::from);
+            go_on(line.and_then(|line| answer.put(&line)))
+        })?;
     }
-    Ok(Done::something_if(!found.is_empty()))
+    written?;
+    answer.finish()?;
+    Ok(Done::something_if(is_any))
 }
 
 fn ls(archive: &Archive<'_>, name: &PackageName, by_component: bool, json: bool) -> Result<Done, Error> {

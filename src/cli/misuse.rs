@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_name_is_of_a_command() {
-        let command = <super::super::command::CommandLine as clap::CommandFactory>::command();
+        let command = super::super::command::CommandLine::command();
         for name in WHOLE.iter().chain(&CLASSIFYING).chain(&FOLLOWING).chain(&WITHOUT_PLAN) {
             assert!(command.find_subcommand(name).is_some(), "{name}");
         }

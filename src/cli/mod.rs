@@ -17,7 +17,6 @@ mod term;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
 
 use crate::conf;
 use crate::ops;
@@ -151,20 +150,28 @@ fn command_line() -> clap::Command {
 
 /// The command's name and the whole command line.
 fn parse(arguments: Vec<OsString>) -> Result<(String, CommandLine), clap::Error> {
-    let matches = command_line().try_get_matches_from(with_lower_case_command(arguments))?;
+    let (arguments, name) = with_lower_case_command(arguments);
+    let one = name.and_then(|name| CommandLine::with_command(&name));
+    let parsed = one.and_then(|one| one.try_get_matches_from(&arguments).ok());
+    let matches = match parsed {
+        Some(matches) => matches,
+        // pages and errors tell of all commands
+        None => command_line().try_get_matches_from(arguments)?,
+    };
     let name = matches.subcommand_name().unwrap_or_default().to_owned();
-    Ok((name, CommandLine::from_arg_matches(&matches)?))
+    Ok((name, CommandLine::of(&matches)?))
 }
 
-/// Command names are taken in any case, as reprepro does.
-fn with_lower_case_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    if let Some((place, name)) = syntax::find_command(&arguments)
-        && let Some(argument) = arguments.get_mut(place)
-    {
+/// Command names are taken in any case, as reprepro does. Gives the name, too.
+fn with_lower_case_command(mut arguments: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
+    let Some((place, name)) = syntax::find_command(&arguments) else {
+        return (arguments, None);
+    };
+    if let Some(argument) = arguments.get_mut(place) {
         // an option's argument that is a command's name in lower case stays what it is
-        *argument = name.into();
+        *argument = name.clone().into();
     }
-    arguments
+    (arguments, Some(name))
 }
 
 /// The error for a word that is no command, with the nearest that is one.
@@ -200,7 +207,7 @@ fn unknown_command(word: &str) -> Error {
             hint: Some("`aptrepo --help` lists what there is".into()),
         };
     }
-    let command = CommandLine::command();
+    let command = command::commands();
     let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let hint = match conf::nearest(&word, names) {
         Some(nearest) => format!("did you mean `{nearest}`?"),

@@ -2,13 +2,12 @@
 
 use std::ffi::OsString;
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::conf::nearest;
 
 use super::Error;
-use super::command::CommandLine;
+use super::command::{self, CommandLine};
 use super::options;
 
 /// The error of the parser as one of ours.
@@ -84,8 +83,8 @@ pub fn find_command(arguments: &[OsString]) -> Option<(usize, String)> {
             words.next();
         }
     };
-    let command = CommandLine::command();
-    let is_command = command.get_subcommands().any(|command| command.get_name() == word);
+    let commands = command::commands();
+    let is_command = commands.get_subcommands().any(|command| command.get_name() == word);
     is_command.then_some((place, word))
 }
 

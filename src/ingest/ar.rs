@@ -1,6 +1,6 @@
 //! The members of an ar archive, in the plain form that deb(5) allows, read as a stream.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use super::error::ArchiveError;
 
@@ -24,7 +24,7 @@ pub(super) struct Ar<R> {
     is_padded: bool,
 }
 
-impl<R: Read> Ar<R> {
+impl<R: BufRead> Ar<R> {
     /// Checks the archive's first line.
     pub fn new(mut inner: R) -> Result<Self, ArchiveError> {
         let mut magic = [0; MAGIC.len()];
@@ -51,7 +51,14 @@ impl<R: Read> Ar<R> {
             what: "the next member of the archive".into(),
             source,
         };
-        io::copy(self, &mut io::sink()).map_err(read_error)?;
+        loop {
+            match self.fill_buf().map(<[u8]>::len) {
+                Ok(0) => break,
+                Ok(length) => self.consume(length),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_error(error)),
+            }
+        }
         let padding = u64::from(std::mem::take(&mut self.is_padded));
         let mut head = Vec::with_capacity(HEADER_BYTES + 1);
         let wanted = padding + HEADER_BYTES as u64;
@@ -74,21 +81,33 @@ impl<R: Read> Ar<R> {
     }
 }
 
-impl<R: Read> Read for Ar<R> {
+impl<R: BufRead> Read for Ar<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let Some(buffer) = buffer.get_mut(..wanted).filter(|buffer| !buffer.is_empty()) else {
-            return Ok(0);
-        };
-        let count = self.inner.read(buffer)?;
-        if count == 0 {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Ar<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        let bytes = self.inner.fill_buf()?;
+        if bytes.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 format!("the file ends {} bytes before the end of this member", self.left),
             ));
         }
+        let length = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        Ok(bytes.split_at(length).0)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.inner.consume(count);
         self.left = self.left.saturating_sub(count as u64);
-        Ok(count)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading a .deb or .udeb (deb(5)): its control file and the list of its paths, in one pass over a stream, without
 //! holding or unpacking its files.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use super::ar::{Ar, Member};
 use super::error::ArchiveError;
@@ -29,7 +29,7 @@ pub struct Deb {
 ///
 /// # Errors
 /// [`ArchiveError`]: it cannot be read, is malformed, or beyond `limits`.
-pub fn read_deb<R: Read>(reader: R, limits: &Limits) -> Result<Deb, ArchiveError> {
+pub fn read_deb<R: BufRead>(reader: R, limits: &Limits) -> Result<Deb, ArchiveError> {
     let mut ar = Ar::new(reader)?;
     read_format(&mut ar)?;
     let (member, packing) = next_part(&mut ar, CONTROL)?;
@@ -53,7 +53,7 @@ pub fn read_deb<R: Read>(reader: R, limits: &Limits) -> Result<Deb, ArchiveError
 }
 
 /// The first member: the version of the format.
-fn read_format<R: Read>(ar: &mut Ar<R>) -> Result<(), ArchiveError> {
+fn read_format<R: BufRead>(ar: &mut Ar<R>) -> Result<(), ArchiveError> {
     let first = ar.next_member()?;
     let Some(Member { name, size_bytes }) = first.filter(|member| member.name == "debian-binary") else {
         return Err(ArchiveError::ar("the first member must be `debian-binary`"));
@@ -72,7 +72,7 @@ fn read_format<R: Read>(ar: &mut Ar<R>) -> Result<(), ArchiveError> {
 }
 
 /// Passes over members that deb(5) tells readers to ignore, and takes the one that must come next.
-fn next_part<R: Read>(ar: &mut Ar<R>, part: &str) -> Result<(Member, Packing), ArchiveError> {
+fn next_part<R: BufRead>(ar: &mut Ar<R>, part: &str) -> Result<(Member, Packing), ArchiveError> {
     loop {
         let Some(member) = ar.next_member()? else {
             return Err(ArchiveError::ar(format!("it ends before the member `{part}`")));
@@ -96,7 +96,7 @@ fn next_part<R: Read>(ar: &mut Ar<R>, part: &str) -> Result<(Member, Packing), A
     }
 }
 
-fn unpack<'a, R: Read>(packing: Packing, ar: &'a mut Ar<R>, part: &str) -> Result<Box<dyn Read + 'a>, ArchiveError> {
+fn unpack<'a, R: BufRead>(packing: Packing, ar: &'a mut Ar<R>, part: &str) -> Result<Box<dyn Read + 'a>, ArchiveError> {
     packing.reader(ar).map_err(|source| ArchiveError::Read {
         what: part.into(),
         source,
@@ -172,7 +172,7 @@ pub(super) fn clean_path(name: &[u8], what: &'static str) -> Result<Vec<u8>, Arc
 }
 
 /// A second control or data member would be another package to a reader that takes the last one.
-fn refuse_second_parts<R: Read>(ar: &mut Ar<R>) -> Result<(), ArchiveError> {
+fn refuse_second_parts<R: BufRead>(ar: &mut Ar<R>) -> Result<(), ArchiveError> {
     loop {
         match ar.next_member() {
             Ok(Some(member)) if member.name.starts_with(CONTROL) || member.name.starts_with(DATA) => {

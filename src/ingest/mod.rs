@@ -11,11 +11,11 @@ mod tar;
 mod unpack;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::fsio::{self, AtPath};
 use crate::model::package::FileName;
@@ -227,7 +227,7 @@ impl Intake {
         &self,
         file: TempPath,
         promise: Option<&Promise>,
-        read: impl FnOnce(&mut dyn Read) -> T,
+        read: impl FnOnce(&mut dyn BufRead) -> T,
     ) -> Result<(SpooledFile, T), Error> {
         let origin = file.to_path_buf();
         let source = Place::Path(&file).open()?;
@@ -275,11 +275,11 @@ impl Intake {
         &self,
         from: Place<'_>,
         promise: Option<&Promise>,
-        read: impl FnOnce(&mut dyn Read) -> T,
+        read: impl FnOnce(&mut dyn BufRead) -> T,
     ) -> Result<(SpooledFile, T), Error> {
         let source = from.open()?;
         let origin = from.path();
-        let spooled = fsio::temp_file(&self.spool)?;
+        let spooled = self.spool_file()?;
         let spool = Some((spooled.as_file(), spooled.path()));
         let (content, value) = self.read_through((source, &origin), spool, promise, read)?;
         let spooled = spooled.into_temp_path();
@@ -293,13 +293,30 @@ impl Intake {
         ))
     }
 
+    /// A new file in the spool. Each thread has a directory of its own there, as the kernel lets one at a time make files
+    /// in a directory.
+    fn spool_file(&self) -> Result<NamedTempFile, fsio::Error> {
+        let thread = rayon::current_thread_index().filter(|thread| *thread > 0);
+        let Some(thread) = thread else {
+            return fsio::temp_file(&self.spool);
+        };
+        let directory = self.spool.join(thread.to_string());
+        match fsio::temp_file(&directory) {
+            Err(error) if error.is_not_found() && self.spool.is_dir() => {
+                fsio::create_dir_all(&directory)?;
+                fsio::temp_file(&directory)
+            }
+            made => made,
+        }
+    }
+
     /// Hashes a file, and copies it if there is a spool file, while `read` looks at the same bytes.
     fn read_through<T>(
         &self,
         (source, origin): (File, &Path),
         spool: Option<(&File, &Path)>,
         promise: Option<&Promise>,
-        read: impl FnOnce(&mut dyn Read) -> T,
+        read: impl FnOnce(&mut dyn BufRead) -> T,
     ) -> Result<(FileDigests, T), Error> {
         let size_bytes = source.metadata().at("read", origin)?.len();
         let with_sha512 = self.with_sha512 || promise.is_some_and(|promise| promise.sha512.is_some());

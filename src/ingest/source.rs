@@ -174,6 +174,7 @@ pub fn classify(path: &Path, name: &FileName, limits: &Limits) -> Result<Classif
         path: Path::new(name.as_str()).to_owned(),
         source,
     };
+    let file = BufReader::new(file);
     let control = match Part::of(name.as_str()) {
         Some(Part::Diff) => control_in_diff(file, limit_bytes),
         Some(_) => control_in_tarball(file, name, limits, limit_bytes),
@@ -197,7 +198,7 @@ fn classification(control: &[u8]) -> Classification {
 }
 
 fn control_in_tarball(
-    file: impl Read,
+    file: impl BufRead,
     name: &FileName,
     limits: &Limits,
     limit_bytes: u64,
@@ -225,7 +226,7 @@ fn control_in_tarball(
 }
 
 /// The debian/control that a diff adds: the lines after its head that start with `+`.
-fn control_in_diff(file: impl Read, limit_bytes: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn control_in_diff(file: impl BufRead, limit_bytes: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let read_error = |source| ArchiveError::Read {
         what: DIFF.into(),
         source,

@@ -2,12 +2,14 @@
 //! them besides, with pax headers and sparse files; nothing is
 //! ever unpacked to disk. Names, headers, entries and all bytes together are limited, which the usual readers do not do.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use super::error::ArchiveError;
 use super::limits::Limits;
 
 const BLOCK_BYTES: u64 = 512;
+/// How much is unpacked at a time: most archives are small, and there are many.
+const BUFFER_BYTES: usize = 16 << 10;
 type Block = [u8; 512];
 
 /// What an entry is.
@@ -34,7 +36,7 @@ pub(super) struct Entry {
 
 /// Reads entries one after the other, within limits.
 pub(super) struct Tar<'a> {
-    inner: Box<dyn Read + 'a>,
+    inner: BufReader<Box<dyn Read + 'a>>,
     /// Which archive this is, for messages.
     what: &'static str,
     limits: &'a Limits,
@@ -56,7 +58,7 @@ impl<'a> Tar<'a> {
     /// Reads `inner`, an unpacked tar archive of at most `limit_bytes`.
     pub fn new(inner: Box<dyn Read + 'a>, what: &'static str, limits: &'a Limits, limit_bytes: u64) -> Self {
         Self {
-            inner,
+            inner: BufReader::with_capacity(BUFFER_BYTES, inner),
             what,
             limits,
             limit_bytes,
@@ -128,14 +130,8 @@ impl<'a> Tar<'a> {
 
     /// Reads on to the end, so that a checksum at the end of the compressed stream is looked at.
     pub fn finish(mut self) -> Result<(), ArchiveError> {
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = self.inner.read(&mut buffer).map_err(|source| self.read_error(source))?;
-            if count == 0 {
-                return Ok(());
-            }
-            self.count(count as u64)?;
-        }
+        while self.skip_some(u64::MAX)? > 0 {}
+        Ok(())
     }
 
     fn next_header(&mut self) -> Result<Option<Block>, ArchiveError> {
@@ -223,23 +219,44 @@ impl<'a> Tar<'a> {
     }
 
     /// Reads `length` bytes of the current content, into `sink` if there is one.
-    fn take(&mut self, length: u64, mut sink: Option<&mut Vec<u8>>) -> Result<(), ArchiveError> {
+    fn take(&mut self, length: u64, sink: Option<&mut Vec<u8>>) -> Result<(), ArchiveError> {
         // said before it is read: a size of terabytes need not be waited for
         if self.read_bytes.saturating_add(length) > self.limit_bytes {
             return Err(self.limit("the unpacked size in bytes", self.limit_bytes));
         }
-        let mut part = self.inner.by_ref().take(length);
-        let copied = match &mut sink {
-            Some(sink) => io::copy(&mut part, *sink),
-            None => io::copy(&mut part, &mut io::sink()),
-        };
-        let copied = copied.map_err(|source| self.read_error(source))?;
-        self.count(copied)?;
+        let mut copied = 0;
+        if let Some(sink) = sink {
+            let part = self.inner.by_ref().take(length).read_to_end(sink);
+            copied = part.map_err(|source| self.read_error(source))? as u64;
+            self.count(copied)?;
+        } else {
+            while copied < length {
+                match self.skip_some(length - copied)? {
+                    0 => break,
+                    count => copied += count,
+                }
+            }
+        }
         self.left = self.left.saturating_sub(copied);
         if copied < length {
             return Err(self.fault("the archive ends inside a file"));
         }
         Ok(())
+    }
+
+    /// Passes over what is unpacked next, at most so many bytes; 0 at the end.
+    fn skip_some(&mut self, most: u64) -> Result<u64, ArchiveError> {
+        let length = loop {
+            match self.inner.fill_buf() {
+                Ok(bytes) => break bytes.len(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
+        };
+        let count = usize::try_from(most).map_or(length, |most| most.min(length));
+        self.inner.consume(count);
+        self.count(count as u64)?;
+        Ok(count as u64)
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), ArchiveError> {
@@ -312,12 +329,10 @@ fn has_right_checksum(block: &Block) -> bool {
     let Some(expected) = number(block, FIELD.start, FIELD.len()) else {
         return false;
     };
-    let sum: u64 = block
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| if FIELD.contains(&at) { 32 } else { u64::from(*byte) })
-        .sum();
-    sum == expected
+    // the field itself counts as blanks
+    let sum_of = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    let field = block.get(FIELD).unwrap_or_default();
+    sum_of(block) - sum_of(field) + 32 * FIELD.len() as u64 == expected
 }
 
 /// The name of a header, with the prefix that only POSIX archives have.

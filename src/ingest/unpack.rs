@@ -1,7 +1,7 @@
 //! Decompression of a stream, by the name that it has. What a decoder may take of memory is limited; how much it may
 //! give is the business of its reader.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use liblzma::stream::{CONCATENATED, Stream};
 
@@ -36,21 +36,21 @@ impl Packing {
     }
 
     /// The unpacked content of `packed`, all streams, members or frames of it.
-    pub fn reader<'a, R: Read + 'a>(self, packed: R) -> io::Result<Box<dyn Read + 'a>> {
+    pub fn reader<'a, R: BufRead + 'a>(self, packed: R) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Plain => Box::new(packed),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
-            Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
+            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
             Self::Xz => {
                 let stream = Stream::new_stream_decoder(LZMA_MEMORY_BYTES, CONCATENATED)?;
-                Box::new(liblzma::read::XzDecoder::new_stream(packed, stream))
+                Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
             }
             Self::Lzma => {
                 let stream = Stream::new_lzma_decoder(LZMA_MEMORY_BYTES)?;
-                Box::new(liblzma::read::XzDecoder::new_stream(packed, stream))
+                Box::new(liblzma::bufread::XzDecoder::new_stream(packed, stream))
             }
             Self::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::new(packed)?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 Box::new(decoder)
             }

@@ -2,7 +2,7 @@
 //! `deleteunreferenced`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::fsio::{self, AtPath};
 use crate::model::ArchivePath;
@@ -48,17 +48,30 @@ pub fn collect(session: &Session<'_>, files: &[ArchivePath]) {
     let is_wanted = session.archive.settings.options.keep_unreferenced_files != Some(true);
     let removed = if files.is_empty() { Ok(()) } else { remove_due(session) };
     let collected = if is_wanted { collect_objects(session) } else { Ok(()) };
-    for error in [removed, collected].into_iter().filter_map(Result::err) {
+    let store = session.open();
+    let noted = store.and_then(|store| Ok(session.guard.note_unreferenced(store)?));
+    for error in [removed, collected, noted].into_iter().filter_map(Result::err) {
         session.archive.reporter.warning(&with_causes(&error));
     }
 }
 
 /// Removes all pool files that are due, and objects of the database that nothing needs, as [`collect`] does.
 pub fn collect_all(session: &Session<'_>) {
+    if is_nothing_due(session) {
+        return;
+    }
     match session.open().and_then(|store| due(session, store)) {
         Ok(files) => collect(session, &files),
         Err(error) => session.archive.reporter.warning(&with_causes(&error)),
     }
+}
+
+/// Whether that is known without the tables, whose opening takes longer than all else that a command does which changes
+/// nothing. A dead command may have left anything.
+fn is_nothing_due(session: &Session<'_>) -> bool {
+    let noted = session.guard.database().noted_unreferenced();
+    let is_later = noted.is_some_and(|since| since > before(session));
+    is_later && !session.guard.was_left() && is_collected(session).is_ok_and(|is_collected| is_collected)
 }
 
 fn remove_due(session: &Session<'_>) -> Result<()> {
@@ -84,15 +97,26 @@ fn free_since(store: &Store, before: i64) -> Result<Vec<ArchivePath>> {
 /// Removes objects of the database that neither the present nor a state younger than the grace time names, once a day:
 /// that reads every kept root.
 fn collect_objects(session: &Session<'_>) -> Result<()> {
-    let now = session.now;
-    let marker = session.archive.directories.db.join("collected");
-    let last = fsio::read_if_there(&marker, 100)?.and_then(|text| String::from_utf8(text).ok());
-    let last: Option<i64> = last.and_then(|text| text.trim().parse().ok());
-    if last.is_some_and(|last| (0..COLLECTION_SECONDS).contains(&now.saturating_sub(last))) {
+    if is_collected(session)? {
         return Ok(());
     }
+    let now = session.now;
     session.open()?.collect_objects(now, before(session))?;
-    Ok(fsio::write_atomic(&marker, format!("{now}\n").as_bytes())?)
+    Ok(fsio::write_atomic(
+        &collected_marker(session),
+        format!("{now}\n").as_bytes(),
+    )?)
+}
+
+fn collected_marker(session: &Session<'_>) -> PathBuf {
+    session.archive.directories.db.join("collected")
+}
+
+/// Whether objects were collected today.
+fn is_collected(session: &Session<'_>) -> Result<bool> {
+    let last = fsio::read_if_there(&collected_marker(session), 100)?.and_then(|text| String::from_utf8(text).ok());
+    let last: Option<i64> = last.and_then(|text| text.trim().parse().ok());
+    Ok(last.is_some_and(|last| (0..COLLECTION_SECONDS).contains(&session.now.saturating_sub(last))))
 }
 
 /// Removes every pool file that nothing refers to, without waiting for its grace time. Gives back what was removed.

@@ -2,6 +2,7 @@
 //! and never wait for a writer.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
@@ -50,29 +51,45 @@ pub fn find(
     selection: &Selection,
 ) -> Result<Vec<Found>> {
     let mut found = Vec::new();
-    for index in distribution
-        .indexes()
-        .into_iter()
-        .filter(|index| restriction.admits(index))
-    {
-        let mut entries = match selection {
-            Selection::Name(name) => snapshot.find(&index, name)?,
-            Selection::All => snapshot.entries(&index)?,
-            Selection::Nothing => Vec::new(),
-            Selection::Matching(glob) => {
-                let mut entries = snapshot.entries(&index)?;
-                entries.retain(|entry| glob::matches(glob, entry.name.as_str()));
-                entries
-            }
-            Selection::Fulfilling(formula) => fulfilling(snapshot, &index, formula)?,
-        };
-        entries.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| b.version.compare(&a.version)));
-        found.extend(entries.into_iter().map(|entry| Found {
-            index: index.clone(),
-            entry,
-        }));
-    }
+    each_found(snapshot, distribution, restriction, selection, &mut |one| {
+        found.push(one);
+        ControlFlow::Continue(())
+    })?;
     Ok(found)
+}
+
+/// Calls `each` for what [`find`] finds, until it breaks off. Without a formula few packages are in memory at a time.
+fn each_found(
+    snapshot: &Snapshot,
+    distribution: &Distribution,
+    restriction: &Restriction,
+    selection: &Selection,
+    each: &mut dyn FnMut(Found) -> ControlFlow<()>,
+) -> Result<()> {
+    let indexes = distribution.indexes();
+    for index in indexes.iter().filter(|index| restriction.admits(index)) {
+        let mut give = |mut entries: Vec<Entry>| {
+            entries.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| b.version.compare(&a.version)));
+            entries.into_iter().try_for_each(|entry| {
+                let index = index.clone();
+                each(Found { index, entry })
+            })
+        };
+        let given = match selection {
+            Selection::Name(name) => give(snapshot.find(index, name)?),
+            Selection::All => snapshot.entries_by_parts(index, give)?,
+            Selection::Nothing => ControlFlow::Continue(()),
+            Selection::Matching(glob) => snapshot.entries_by_parts(index, |mut entries| {
+                entries.retain(|entry| glob::matches(glob, entry.name.as_str()));
+                give(entries)
+            })?,
+            Selection::Fulfilling(formula) => give(fulfilling(snapshot, index, formula)?),
+        };
+        if given.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Of several versions of a package in an index only the highest: what a command means that names no version.
@@ -130,47 +147,68 @@ fn fulfilling(snapshot: &Snapshot, index: &IndexId, formula: &Formula) -> Result
     }
 }
 
-/// The selected packages of the distribution of that name, of those `--list-skip` and `--list-max` leave.
+/// Calls `each` for the selected packages of the distribution of that name, of those `--list-skip` and `--list-max`
+/// leave, until it breaks off; gives it the snapshot that they are from.
 ///
 /// # Errors
 /// The distribution, a component or an architecture is unknown, or the store cannot be read.
-pub fn list(archive: &Archive<'_>, name: &str, selection: &Selection) -> Result<Vec<Found>> {
+pub fn list(
+    archive: &Archive<'_>,
+    name: &str,
+    selection: &Selection,
+    mut each: impl FnMut(&Snapshot, Found) -> ControlFlow<()>,
+) -> Result<()> {
     let distribution = archive.distribution(name)?;
     archive.check_restriction_anywhere()?;
-    let found = find(
-        &archive.snapshot()?,
-        distribution,
-        &archive.settings.restriction,
-        selection,
-    )?;
     let options = &archive.settings.options;
-    let count = |number: Option<u64>, none: usize| number.map_or(none, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let skipped = count(options.list_skip, 0);
-    Ok(found
-        .into_iter()
-        .skip(skipped)
-        .take(count(options.list_max, usize::MAX))
-        .collect())
+    let mut skipped = options.list_skip.unwrap_or(0);
+    let mut left = options.list_max.unwrap_or(u64::MAX);
+    let snapshot = archive.snapshot()?;
+    let restriction = &archive.settings.restriction;
+    each_found(&snapshot, distribution, restriction, selection, &mut |found| {
+        if skipped > 0 {
+            skipped -= 1;
+            return ControlFlow::Continue(());
+        }
+        if left == 0 {
+            return ControlFlow::Break(());
+        }
+        left -= 1;
+        each(&snapshot, found)
+    })
 }
 
-/// The packages as `list` prints them.
-///
-/// # Errors
-/// `--list-format` is wrong, or the store cannot be read.
-pub fn format_list(archive: &Archive<'_>, found: &[Found]) -> Result<String> {
-    let Some(template) = &archive.settings.options.list_format else {
-        let line = |Found { index, entry }: &Found| format!("{index}: {} {}\n", entry.name, entry.version);
-        return Ok(found.iter().map(line).collect());
-    };
-    let format = ListFormat::new(template)?;
-    let snapshot = archive.snapshot()?;
-    let mut text = String::new();
-    for Found { index, entry } in found {
-        if let Some(package) = snapshot.package(index, &entry.name, &entry.version)? {
-            text += &format.format(archive, index, &package)?;
+/// How `list` prints a package.
+#[derive(Debug)]
+pub struct ListLine<'a> {
+    archive: &'a Archive<'a>,
+    format: Option<ListFormat>,
+}
+
+impl<'a> ListLine<'a> {
+    /// As `--list-format` says, or as reprepro does.
+    ///
+    /// # Errors
+    /// `--list-format` is wrong.
+    pub fn new(archive: &'a Archive<'a>) -> Result<Self> {
+        let template = archive.settings.options.list_format.as_deref();
+        let format = template.map(ListFormat::new).transpose()?;
+        Ok(Self { archive, format })
+    }
+
+    /// The line, its end included, of a package in this snapshot.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn of(&self, snapshot: &Snapshot, Found { index, entry }: &Found) -> Result<String> {
+        let Some(format) = &self.format else {
+            return Ok(format!("{index}: {} {}\n", entry.name, entry.version));
+        };
+        match snapshot.package(index, &entry.name, &entry.version)? {
+            Some(package) => format.format(self.archive, index, &package),
+            None => Ok(String::new()),
         }
     }
-    Ok(text)
 }
 
 /// One line of `list`.

@@ -20,7 +20,7 @@ use super::archive::Archive;
 use super::notify::{AcceptedChanges, Brought, Cause, Event, LogWriter, Origin, Patience};
 use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
 use super::tracking::{self, SourceState};
-use super::{Error, Result, export, garbage, lost};
+use super::{Error, Result, export, garbage, lost, place};
 
 /// The right to change the archive, for one command.
 #[derive(Debug)]
@@ -271,22 +271,7 @@ impl<'a> Session<'a> {
         }
         let files: Vec<_> = wanted.iter().map(|new_file| new_file.file.clone()).collect();
         store.announce_files(&files, self.now)?;
-        for new_file in &wanted {
-            if let Some((digest, paths)) = &new_file.file_list {
-                self.guard.database().put_file_list(digest, paths)?;
-            }
-        }
-        self.guard.keep_file_lists()?;
-        // two packages of one command may be made of the same file
-        let mut placed = BTreeSet::new();
-        for new_file in wanted {
-            let NewFile { file, spooled, .. } = new_file;
-            if placed.insert(file.path.clone()) {
-                let place = file.path.to_fs_path(&directories.out);
-                fsio::create_dir_all(fsio::parent(&place))?;
-                spooled.install(&place)?;
-            }
-        }
+        place::bring_in(&self.guard, &directories.out, wanted)?;
         // the commit syncs the file system of the database
         let pool = pool_directory(directories);
         if !fsio::same_filesystem(&pool, &directories.db)? {

@@ -55,6 +55,10 @@ const KINDS: [TrackedKind; 7] = [
 ];
 /// Room for our own fields beside the longest stanza: a tracked source may have thousands of files.
 const MAX_STANZA_BYTES: usize = 2 * stanza::MAX_STANZA_BYTES;
+/// How much of a dump waits in memory. A part that is not sorted costs a pass over the index, so it is no small one.
+const MAX_WAITING_BYTES: usize = 160 << 20;
+/// What a stanza takes in memory beside its text.
+const WAITING_STANZA_BYTES: usize = 1 << 10;
 
 impl Snapshot {
     /// Writes the state as text: all packages and tracked sources, but neither history nor what is published.
@@ -137,9 +141,21 @@ impl Store {
             return Err(Error::NotEmpty);
         }
         let mut txn = self.begin();
-        read_dump(reader, |dumped| match dumped {
-            Dumped::Package(index, package) => txn.put(&index, package),
-            Dumped::Track(codename, track) => txn.put_track(&codename, track),
+        let mut waiting_bytes = 0;
+        read_dump(reader, |dumped| {
+            waiting_bytes += WAITING_STANZA_BYTES;
+            match dumped {
+                Dumped::Package(index, package) => {
+                    waiting_bytes += package.text.len();
+                    txn.put(&index, package);
+                }
+                Dumped::Track(codename, track) => txn.put_track(&codename, track),
+            }
+            if waiting_bytes < MAX_WAITING_BYTES {
+                return Ok(());
+            }
+            waiting_bytes = 0;
+            txn.settle()
         })?;
         txn.commit(provenance)
     }
@@ -157,8 +173,8 @@ pub enum Dumped {
 /// Calls `each` for all that a dump holds.
 ///
 /// # Errors
-/// The dump is malformed or cut off: then what was read of it must not be used.
-pub fn read_dump(reader: &mut impl BufRead, mut each: impl FnMut(Dumped)) -> Result<()> {
+/// The dump is malformed or cut off, or `each` fails: then what was read of it must not be used.
+pub fn read_dump(reader: &mut impl BufRead, mut each: impl FnMut(Dumped) -> Result<()>) -> Result<()> {
     let mut reader = DumpReader { reader, line: 0 };
     let first = reader.stanza()?.unwrap_or_default();
     if first.text != format!("Dump-Format: {FORMAT}\n\n").as_bytes() {
@@ -173,7 +189,7 @@ pub fn read_dump(reader: &mut impl BufRead, mut each: impl FnMut(Dumped)) -> Res
             }
             return Ok(());
         }
-        each(stanza.read()?);
+        each(stanza.read()?)?;
         count += 1;
     }
     Err(Error::Dump {

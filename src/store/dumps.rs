@@ -62,10 +62,13 @@ impl SavedDump {
     ///
     /// # Errors
     /// It is damaged: then what was read of it must not be used.
-    pub fn read(&self, each: impl FnMut(Dumped)) -> Result<()> {
+    pub fn read(&self, mut each: impl FnMut(Dumped)) -> Result<()> {
         let file = File::open(&self.path).at("open", &self.path)?;
         let unpacked = zstd::Decoder::new(file).map_err(|source| Error::DumpStream { doing: "read", source })?;
-        read_dump(&mut BufReader::new(unpacked), each)
+        read_dump(&mut BufReader::new(unpacked), |dumped| {
+            each(dumped);
+            Ok(())
+        })
     }
 }
 

@@ -13,9 +13,11 @@ use super::error::{Error, Result};
 use super::extras;
 use super::file_lists::FileLists;
 use super::journal::Position;
+use super::objects::write_unsynced;
 use super::open::{PoolRecord, Store};
 use super::records;
 use super::tables;
+use super::{Database, WriteGuard};
 
 /// Younger files stay: they may be of work that is not committed yet.
 const SAFETY_SECONDS: i64 = 15 * 60;
@@ -37,6 +39,34 @@ pub struct Collected {
     pub extras: u64,
 }
 
+/// Since when the oldest of the pool files that nothing refers to is, in Unix seconds. There while nobody has opened the
+/// tables to write since that was noted.
+pub(super) const UNREFERENCED: &str = "unreferenced";
+
+impl Database {
+    /// The earliest time at which something ceased to refer to a pool file, in Unix seconds, `i64::MAX` if all are
+    /// referred to; none if the tables must be asked.
+    #[must_use]
+    pub fn noted_unreferenced(&self) -> Option<i64> {
+        let text = fsio::read_if_there(&self.directory.join(UNREFERENCED), 100).ok()??;
+        std::str::from_utf8(&text).ok()?.strip_suffix('\n')?.parse().ok()
+    }
+}
+
+impl WriteGuard {
+    /// Notes what [`Database::noted_unreferenced`] tells, to spare commands that change nothing the opening of the tables.
+    /// To be called when nothing more is changed with this store.
+    ///
+    /// # Errors
+    /// The tables cannot be read, or the note not be written.
+    pub fn note_unreferenced(&self, store: &Store) -> Result<()> {
+        let since = store.tables().unreferenced_rows()?.into_values().min();
+        let text = format!("{}\n", since.unwrap_or(i64::MAX));
+        let directory = self.database().directory();
+        write_unsynced(directory, &directory.join(UNREFERENCED), &[text.as_bytes()])
+    }
+}
+
 impl Store {
     /// Removes the objects that no head, no published record and no journal line since `keep_since` names, and the file
     /// lists of .debs that the pool no longer has. `now` and `keep_since` are Unix seconds; the objects of the last
@@ -56,8 +86,7 @@ impl Store {
             collected.object_bytes += size;
         })?;
         tables::remove_put_aside(self.directory(), keep_since.min(now.saturating_sub(ASIDE_SECONDS)))?;
-        let rows = self.tables().pool_rows()?;
-        let debs = rows.into_iter().map(|(_, content)| content.digests.sha256).collect();
+        let debs = self.tables().pool_digests()?;
         collected.file_lists = FileLists::at(self.directory()).sweep(old, &debs)?;
         match extras::kept(self.directory()) {
             Err(Error::Damaged { .. } | Error::Codec { .. }) => {}

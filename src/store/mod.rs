@@ -330,6 +330,7 @@ impl WriteGuard {
     pub fn open(&self) -> Result<Store> {
         let Database { directory, journal, .. } = &self.database;
         let (state, is_torn) = journal.state()?;
+        fsio::remove_if_there(&directory.join(garbage::UNREFERENCED))?;
         let lock = tables::lock(directory, &self.command, TABLES_PATIENCE)?;
         if is_torn {
             journal.cut(&state.position, reached(directory, &lock).as_ref())?;

@@ -1,6 +1,7 @@
 //! The read view: heads at one moment over objects that never change. It holds no lock and no tables.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -12,6 +13,9 @@ use super::error::Result;
 use super::journal::State;
 use super::keys::{self, HeadId};
 use super::objects::Objects;
+
+/// How many blocks of an index are read at a time, by all threads.
+const BLOCKS_AT_A_TIME: usize = 64;
 
 /// A consistent view of the archive. Cheap to clone; holds no lock.
 #[derive(Debug, Clone)]
@@ -180,18 +184,47 @@ impl Snapshot {
         self.rows_of_group(root, source.as_str(), keys::decode_track)
     }
 
+    /// Calls `each` with all packages of an index in key order, some at a time, until it breaks off. Versions of one
+    /// package come together.
+    ///
+    /// # Errors
+    /// The index is damaged.
+    pub fn entries_by_parts(
+        &self,
+        index: &IndexId,
+        each: impl FnMut(Vec<Entry>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        self.rows_by_parts(self.head(index), keys::decode_entry, each)
+    }
+
     fn all_rows<T: Send>(&self, root: Option<RootId>, decode: Decode<T>) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        let _ = self.rows_by_parts(root, decode, |rows| {
+            all.extend(rows);
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
+    }
+
+    fn rows_by_parts<T: Send>(
+        &self,
+        root: Option<RootId>,
+        decode: Decode<T>,
+        mut each: impl FnMut(Vec<T>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
         let rows_of = |at: &BlockRef| -> Result<Vec<T>> {
             let rows = self.objects.block_table(&at.block)?;
             rows.iter().map(|row| Ok(decode(&row.key, &row.meta)?)).collect()
         };
-        let blocks: Vec<Vec<T>> = self
-            .root_of(root)?
-            .blocks()
-            .par_iter()
-            .map(rows_of)
-            .collect::<Result<_>>()?;
-        Ok(blocks.into_iter().flatten().collect())
+        for part in self.root_of(root)?.blocks().chunks(BLOCKS_AT_A_TIME) {
+            let blocks: Vec<Vec<T>> = part.par_iter().map(rows_of).collect::<Result<_>>()?;
+            for rows in blocks {
+                if each(rows).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn rows_of_group<T>(&self, root: Option<RootId>, name: &str, decode: Decode<T>) -> Result<Vec<T>> {

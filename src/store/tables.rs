@@ -5,7 +5,7 @@
 //! aside. sled's `flush` does not reach the disk before an fsync of its file. A lock of our own is held around it, since
 //! sled's gives up at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::fsio::lock::Lock;
 use crate::fsio::{self, AtPath};
-use crate::model::{ArchivePath, FileDigests, PoolFile};
+use crate::model::{ArchivePath, FileDigests, PoolFile, Sha256};
 
 use super::edit::Change;
 use super::error::{Error, Result};
@@ -355,6 +355,15 @@ impl Tables {
             Ok((keys::decode_path(&key)?, keys::decode_content(&value)?))
         };
         self.pool.iter().map(row).collect()
+    }
+
+    /// The SHA-256 of every pool file.
+    pub(super) fn pool_digests(&self) -> Result<BTreeSet<Sha256>> {
+        let digest = |value: sled::Result<sled::IVec>| {
+            let value = value.map_err(self.cannot("read the tables in"))?;
+            Ok(keys::decode_content(&value)?.digests.sha256)
+        };
+        self.pool.iter().values().map(digest).collect()
     }
 
     /// All pool files that nothing refers to, and since when.

@@ -904,3 +904,55 @@ fn items_out_of_order_make_no_index() {
         assert!(objects.build_index(keys.into_iter().map(item)).is_err(), "{keys:?}");
     }
 }
+
+#[test]
+fn changes_that_are_settled_in_parts_are_one_change() {
+    let heads = |parts: usize| {
+        let archive = Archive::new();
+        let store = archive.guard().open().unwrap();
+        let mut txn = store.begin();
+        // not sorted: each part has something for every block
+        for part in 0..parts {
+            for number in (0..300).filter(|number| number % parts == part) {
+                txn.put(&index_id(A), package(&format!("p{number}"), "1"));
+            }
+            txn.settle().unwrap();
+        }
+        assert_eq!(txn.commit(&at(1)).unwrap().sequence, Some(1));
+        archive.database().snapshot().unwrap().heads().clone()
+    };
+    assert_eq!(heads(7), heads(1));
+}
+
+#[test]
+fn a_settled_part_without_a_commit_never_happened_and_still_counts_for_the_next() {
+    let archive = Archive::new();
+    let store = archive.guard().open().unwrap();
+    let mut txn = store.begin();
+    txn.put(&index_id(A), package("bash", "1"));
+    txn.settle().unwrap();
+    let mut other = package("bash", "2");
+    other.entry.files = package("bash", "1").entry.files;
+    for file in &mut other.entry.files {
+        file.content.digests.sha256 = Sha256::of(b"other");
+    }
+    txn.put(&index_id(A), other);
+    assert!(matches!(txn.commit(&at(1)), Err(Error::Conflict { .. })));
+    assert!(archive.names(A).is_empty());
+}
+
+#[test]
+fn since_when_a_file_is_unreferenced_is_noted_until_the_tables_are_opened_again() {
+    let archive = Archive::new();
+    let guard = archive.guard();
+    let store = guard.open().unwrap();
+    put(&store, A, &[("bash", "1")], 1);
+    guard.note_unreferenced(&store).unwrap();
+    assert_eq!(archive.database().noted_unreferenced(), Some(i64::MAX));
+    remove(&store, A, "bash", "1", 5);
+    guard.note_unreferenced(&store).unwrap();
+    assert_eq!(archive.database().noted_unreferenced(), Some(5));
+    drop(store);
+    drop(guard.open().unwrap());
+    assert_eq!(archive.database().noted_unreferenced(), None);
+}

@@ -29,6 +29,10 @@ pub type LateText<'a> = Box<dyn Fn() -> std::result::Result<Vec<u8>, fsio::Error
 pub struct WriteTxn<'a> {
     store: &'a Store,
     edits: BTreeMap<HeadId, BTreeMap<Vec<u8>, Option<Pending<'a>>>>,
+    /// The content of each file that was settled.
+    files: BTreeMap<ArchivePath, Sha256>,
+    /// The heads of what was settled.
+    heads: BTreeMap<HeadId, HeadChange>,
 }
 
 impl std::fmt::Debug for WriteTxn<'_> {
@@ -52,6 +56,8 @@ impl<'a> WriteTxn<'a> {
         Self {
             store,
             edits: BTreeMap::new(),
+            files: BTreeMap::new(),
+            heads: BTreeMap::new(),
         }
     }
 
@@ -101,6 +107,34 @@ impl<'a> WriteTxn<'a> {
         self.stage(HeadId::Tracks(codename.clone()), key, None);
     }
 
+    /// Checks the changes so far and writes their objects, so that they need not wait in memory. Nothing refers to these
+    /// objects before the commit; without one they are garbage.
+    ///
+    /// # Errors
+    /// As [`WriteTxn::commit`]; there must be no commit then.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        self.check()?;
+        self.write()
+    }
+
+    fn check(&mut self) -> Result<()> {
+        let pending = self.edits.values().flat_map(BTreeMap::values).flatten();
+        for pending in pending {
+            pending.check(self.store, &mut self.files)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<()> {
+        for (head, edits) in std::mem::take(&mut self.edits) {
+            let old = self.store.head(&head);
+            let change = self.heads.entry(head).or_insert(HeadChange { old, new: old });
+            let objects = self.store.objects();
+            change.new = objects.edit_index(change.new, &edits, |key, pending| pending.item(key))?;
+        }
+        Ok(())
+    }
+
     /// Does it all: at return the changes survive a crash. If nothing changes, nothing is written.
     ///
     /// Objects come first, in one sync; then the journal line, which is the commit; then the tables follow.
@@ -108,23 +142,12 @@ impl<'a> WriteTxn<'a> {
     /// # Errors
     /// Nothing has happened, but for [`Error::AfterCommit`]: the change is done then, and the next command that opens
     /// the store completes it.
-    pub fn commit(self, provenance: &Provenance) -> Result<Commit> {
-        let Self { store, edits } = self;
-        let mut files = BTreeMap::new();
-        let mut heads = BTreeMap::new();
-        for pending in edits.values().flat_map(BTreeMap::values).flatten() {
-            pending.check(store, &mut files)?;
-        }
-        drop(files);
-        for (head, edits) in edits {
-            let old = store.head(&head);
-            let new = store
-                .objects()
-                .edit_index(old, &edits, |key, pending| pending.item(key))?;
-            if new != old {
-                heads.insert(head, HeadChange { old, new });
-            }
-        }
+    pub fn commit(mut self, provenance: &Provenance) -> Result<Commit> {
+        self.check()?;
+        self.files = BTreeMap::new();
+        self.write()?;
+        let Self { store, mut heads, .. } = self;
+        heads.retain(|_, change| change.new != change.old);
         if heads.is_empty() {
             return Ok(Commit {
                 sequence: None,

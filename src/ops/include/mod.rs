@@ -40,9 +40,14 @@ fn bring_in<T: Send>(
     archive.check_restriction(&[distribution])?;
     let session = Session::begin(archive)?;
     let intake = session.intake(distribution)?;
-    let received = files.par_iter().map(|file| receive(&intake, file)).collect();
+    let mut received = Vec::new();
+    // opening the tables is mostly waiting
+    let opened = rayon::in_place_scope(|scope| {
+        scope.spawn(|_| received = files.par_iter().map(|file| receive(&intake, file)).collect());
+        session.open()
+    });
     let received = all_of(archive, files, received)?;
-    let mut batch = Batch::new(archive, distribution, session.open()?)?;
+    let mut batch = Batch::new(archive, distribution, opened?)?;
     let planned = files.iter().zip(received).map(|(file, one)| {
         batch.begin_file(file);
         add(&mut batch, one)

@@ -1,0 +1,106 @@
+//! Bringing spooled files to their places in the pool: the step before the commit. Of many small packages it is half of
+//! the work, as the file system takes longer to make a directory and to rename a file than all else takes: so it is
+//! shared by threads, while the content goes to the disk.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::{self, ScopedJoinHandle};
+
+use crate::fsio;
+use crate::model::Sha256;
+use crate::store::WriteGuard;
+
+use super::Result;
+use super::plan::NewFile;
+
+/// So many files are not worth a second thread.
+const FEW: usize = 16;
+
+/// Renames files, all in one file system, to where they belong below `out`; keeps the paths in them. Durable only after
+/// a sync of that file system.
+///
+/// # Errors
+/// A directory cannot be made, a file not be renamed, or a list not be written; other files may be in their places then.
+pub(super) fn bring_in(guard: &WriteGuard, out: &Path, mut files: Vec<NewFile>) -> Result<()> {
+    let lists: Vec<_> = files.iter_mut().filter_map(|new| new.file_list.take()).collect();
+    // two packages of one command may be made of the same file
+    let mut placed = BTreeSet::new();
+    files.retain(|new| placed.insert(new.file.path.clone()));
+    let places: Vec<PathBuf> = files.iter().map(|new| new.file.path.to_fs_path(out)).collect();
+    if files.len() <= FEW {
+        keep_lists(guard, &lists)?;
+        make_directories(&places, |_| ())?;
+        return install(files, &places, |_| true);
+    }
+    let spool = files.first().map(|new| fsio::parent(new.spooled.path()).to_owned());
+    thread::scope(|scope| {
+        // the sync before the commit then waits for the names alone
+        let synced = spool.map(|spool| scope.spawn(move || fsio::sync_filesystem(&spool)));
+        // a list may be there before its file or after it
+        let kept = scope.spawn(|| keep_lists(guard, &lists));
+        // a directory takes as long as a rename, and two threads that do both wait for each other
+        let (ready, is_ready) = mpsc::channel();
+        let made = scope.spawn(|| {
+            make_directories(&places, move |number| {
+                // whoever hears it may have failed
+                let _ = ready.send(number);
+            })
+        });
+        let mut last = 0;
+        let placed = install(files, &places, |number| {
+            while last <= number {
+                match is_ready.recv() {
+                    Ok(made) => last = made,
+                    Err(mpsc::RecvError) => return false,
+                }
+            }
+            true
+        });
+        // the kernel tells of a failed write once
+        synced.map(join).transpose()?;
+        join(made)?;
+        join(kept)?;
+        placed
+    })
+}
+
+fn join<T, E>(thread: ScopedJoinHandle<'_, std::result::Result<T, E>>) -> std::result::Result<T, E> {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Makes the directories of these places in their order, and tells now and then for how many places they are there, in
+/// the end for all.
+fn make_directories(places: &[PathBuf], tell: impl Fn(usize)) -> fsio::Result<()> {
+    let mut made = Path::new("");
+    for (number, place) in places.iter().enumerate() {
+        let directory = fsio::parent(place);
+        if directory != made {
+            fsio::create_dir_all(directory)?;
+            made = directory;
+        }
+        if number % FEW == 0 {
+            tell(number + 1);
+        }
+    }
+    tell(places.len());
+    Ok(())
+}
+
+/// Renames each file to its place, until one has no directory and will not have one.
+fn install(files: Vec<NewFile>, places: &[PathBuf], mut has_directory: impl FnMut(usize) -> bool) -> Result<()> {
+    for (number, (new, place)) in files.into_iter().zip(places).enumerate() {
+        if !has_directory(number) {
+            break;
+        }
+        new.spooled.install(place)?;
+    }
+    Ok(())
+}
+
+fn keep_lists(guard: &WriteGuard, lists: &[(Sha256, Vec<Vec<u8>>)]) -> Result<()> {
+    for (deb, paths) in lists {
+        guard.database().put_file_list(deb, paths)?;
+    }
+    Ok(guard.keep_file_lists()?)
+}
