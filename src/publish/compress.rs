@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use super::Error;
 use super::parts::{Joined, Part};
@@ -19,7 +19,7 @@ use crate::store::BlockId;
 /// How many blocks are unpacked at a time, by all threads.
 const READ_AHEAD_BLOCKS: usize = 32;
 /// How many parts each thread makes before they are written.
-const PARTS_AT_A_TIME: usize = 4;
+const PARTS_AT_A_TIME: usize = 16;
 
 /// Reads the text of a block.
 pub(super) type ReadBlock<'a> = dyn Fn(&BlockId) -> Result<Vec<u8>, Error> + Sync + 'a;
@@ -93,17 +93,24 @@ struct Group {
 }
 
 impl IndexText<'_> {
-    fn copy_text(&self, out: &mut impl Write, path: &Path) -> Result<(), Error> {
+    fn copy_text(&self, out: &mut (impl Write + Send), path: &Path) -> Result<(), Error> {
+        let read = |batch: &[(BlockId, u32)]| -> Result<Vec<Vec<u8>>, Error> {
+            let texts = batch.par_iter().map(|(block, _)| (self.read)(block));
+            texts.collect()
+        };
+        let mut write = |texts: Vec<Vec<u8>>| -> Result<(), Error> {
+            texts
+                .iter()
+                .try_for_each(|text| out.write_all(text).at("write", path))?;
+            Ok(())
+        };
+        let mut waiting = Vec::new();
         for batch in self.blocks.chunks(READ_AHEAD_BLOCKS) {
-            let texts: Vec<Vec<u8>> = batch
-                .par_iter()
-                .map(|(block, _)| (self.read)(block))
-                .collect::<Result<_, Error>>()?;
-            for text in texts {
-                out.write_all(&text).at("write", path)?;
-            }
+            let (texts, written) = rayon::join(|| read(batch), || write(std::mem::take(&mut waiting)));
+            written?;
+            waiting = texts?;
         }
-        Ok(())
+        write(waiting)
     }
 
     fn groups(&self, form: Joined) -> Vec<Group> {
@@ -144,8 +151,9 @@ impl IndexText<'_> {
         };
         let groups = self.groups(form);
         let make = |batch: &[Group]| -> Result<Vec<_>, Error> {
-            let made = batch.par_iter().map(|group| self.part(form, group, &published, path));
-            made.collect()
+            // each by itself: parts that are copied take no time beside those that are compressed
+            let each = batch.par_iter().with_max_len(1);
+            each.map(|group| self.part(form, group, &published, path)).collect()
         };
         let mut waiting = Vec::new();
         // so many at a time as keep all threads busy, also with what is written meanwhile; memory does not grow with the

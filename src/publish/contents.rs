@@ -86,6 +86,36 @@ struct Listed {
 /// Paths with their packages.
 type Owners = BTreeMap<Vec<u8>, BTreeSet<Owner>>;
 
+/// The packages that gave up a path, and those that took it; one may be in both.
+#[derive(Default)]
+struct Move {
+    gone: BTreeSet<Owner>,
+    come: BTreeSet<Owner>,
+}
+
+impl Move {
+    /// The line of the path after it, if any package still has it.
+    fn moved(&self, key: &[u8], old: Option<ItemRef<'_>>) -> Option<Item> {
+        let mut owners = old.map(read_line).unwrap_or_default();
+        owners.retain(|owner| !self.gone.contains(owner));
+        owners.extend(self.come.iter().cloned());
+        (!owners.is_empty()).then(|| line(key.to_vec(), owners.iter().collect()))
+    }
+}
+
+/// The paths whose owners differ.
+fn moves(before: Owners, after: Owners) -> BTreeMap<Vec<u8>, Move> {
+    let mut moves: BTreeMap<Vec<u8>, Move> = BTreeMap::new();
+    for (key, owners) in before {
+        moves.entry(key).or_default().gone = owners;
+    }
+    for (key, owners) in after {
+        moves.entry(key).or_default().come = owners;
+    }
+    moves.retain(|_, owners| owners.gone != owners.come);
+    moves
+}
+
 /// Why an index cannot be edited, and is made anew.
 enum Edited {
     To(Option<RootId>),
@@ -185,9 +215,9 @@ impl Deriver<'_> {
         let after = self.owners(packages, &changed, &mut missing)?;
         check_missing(missing)?;
         let root = self.objects.root_or_empty(previous.root).map_err(Error::store)?;
-        let edits = self.edits(&root, &before, &after)?;
-        let root = edit::edit(&PathBlocks(self.objects), &root, &edits, |_, line: &Item| {
-            Ok(Cow::Borrowed(line))
+        let moves = moves(before, after);
+        let root = edit::edit(&PathBlocks(self.objects), &root, &moves, |key, owners, old| {
+            Ok(owners.moved(key, old).map(Cow::Owned))
         })?;
         self.objects.put_root(&root).map(Edited::To).map_err(Error::store)
     }
@@ -218,27 +248,6 @@ impl Deriver<'_> {
             }
         }
         Ok(owners)
-    }
-
-    fn edits(&self, root: &Root, before: &Owners, after: &Owners) -> Result<BTreeMap<Vec<u8>, Option<Item>>, Error> {
-        let none = BTreeSet::new();
-        let mut edits = BTreeMap::new();
-        let mut keys: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
-        keys.retain(|key| before.get(*key) != after.get(*key));
-        let mut reader = Reader::new(self.objects, root, keys.iter().map(|key| key.as_slice()));
-        for key in keys {
-            let (old, new) = (before.get(key).unwrap_or(&none), after.get(key).unwrap_or(&none));
-            let block = reader.block_of(key)?;
-            let mut owners = match block.and_then(|block| block.find(key)) {
-                Some(item) => read_line(item),
-                None => BTreeSet::new(),
-            };
-            owners.retain(|owner| !old.contains(owner));
-            owners.extend(new.iter().cloned());
-            let item = (!owners.is_empty()).then(|| line(key.clone(), owners.iter().collect()));
-            edits.insert(key.clone(), item);
-        }
-        Ok(edits)
     }
 
     /// The keys of the paths in a .deb that a line can carry.

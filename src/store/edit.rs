@@ -199,19 +199,21 @@ pub fn build<S: BlockStore>(store: &S, items: impl Iterator<Item = Result<Item, 
     cutter.finish()
 }
 
-/// The root after edits, each a key with what `item_of` makes its new item of, or `None` to remove it. Loads and saves
-/// only the blocks that the keys fall in, and their neighbours where a cut comes or goes.
+/// The root after edits, each a key with what `item_of` makes its new item of, knowing the item that is there: none to
+/// remove it. Loads and saves only the blocks that the keys fall in, and their neighbours where a cut comes or goes.
 ///
 /// # Errors
 /// What the store fails with.
 pub fn edit<S: BlockStore, E>(
     store: &S,
     root: &Root,
-    edits: &BTreeMap<Vec<u8>, Option<E>>,
-    item_of: impl for<'e> Fn(&[u8], &'e E) -> Result<Cow<'e, Item>, S::Error>,
+    edits: &BTreeMap<Vec<u8>, E>,
+    item_of: impl for<'e> Fn(&[u8], &'e E, Option<ItemRef<'_>>) -> Result<Option<Cow<'e, Item>>, S::Error>,
 ) -> Result<Root, S::Error> {
-    let feed_new = |cutter: &mut Cutter<'_, S>, (key, new): (&Vec<u8>, &Option<E>)| match new {
-        Some(new) => cutter.feed(item_of(key, new)?.view()),
+    let feed_new = |cutter: &mut Cutter<'_, S>, (key, edit): (&Vec<u8>, &E), old: Option<ItemRef<'_>>| match item_of(
+        key, edit, old,
+    )? {
+        Some(new) => cutter.feed(new.view()),
         None => Ok(()),
     };
     let mut cutter = Cutter::new(store);
@@ -232,19 +234,19 @@ pub fn edit<S: BlockStore, E>(
         };
         for item in loaded.items() {
             while let Some(edit) = edits.next_if(|(key, _)| key.as_slice() < item.key) {
-                feed_new(&mut cutter, edit)?;
+                feed_new(&mut cutter, edit, None)?;
             }
             match edits.next_if(|(key, _)| key.as_slice() == item.key) {
-                Some(edit) => feed_new(&mut cutter, edit)?,
+                Some(edit) => feed_new(&mut cutter, edit, Some(item))?,
                 None => cutter.feed(item)?,
             }
         }
         while let Some(edit) = edits.next_if(|(key, _)| is_before_next(key)) {
-            feed_new(&mut cutter, edit)?;
+            feed_new(&mut cutter, edit, None)?;
         }
     }
     for edit in edits {
-        feed_new(&mut cutter, edit)?;
+        feed_new(&mut cutter, edit, None)?;
     }
     cutter.finish()
 }
@@ -418,8 +420,12 @@ mod tests {
         }
     }
 
-    fn as_it_is<'i>(_: &[u8], item: &'i Item) -> Result<Cow<'i, Item>, Infallible> {
-        Ok(Cow::Borrowed(item))
+    fn as_it_is<'i>(
+        _: &[u8],
+        new: &'i Option<Item>,
+        _: Option<ItemRef<'_>>,
+    ) -> Result<Option<Cow<'i, Item>>, Infallible> {
+        Ok(new.as_ref().map(Cow::Borrowed))
     }
 
     fn root_of(store: &Memory, items: &Items) -> Root {
@@ -494,6 +500,29 @@ mod tests {
                 prop_assert_eq!(found, wanted);
             }
         }
+    }
+
+    #[test]
+    fn an_edit_sees_the_item_that_is_there() {
+        fn one_more<'e>(
+            _: &[u8],
+            group: &'e u16,
+            old: Option<ItemRef<'_>>,
+        ) -> Result<Option<Cow<'e, Item>>, Infallible> {
+            let value = old.map_or(0, |old| old.meta[0] + 1);
+            Ok((*group != 2).then(|| Cow::Owned(item(*group, 1, value))))
+        }
+
+        let store = Memory::default();
+        let items: Items = [1, 2]
+            .map(|group| item(group, 1, 7))
+            .map(|item| (item.key.clone(), item))
+            .into();
+        let root = root_of(&store, &items);
+        let edits = BTreeMap::from([1, 2, 3].map(|group| (item(group, 1, 0).key, group)));
+        let next = edit(&store, &root, &edits, one_more).unwrap();
+        let wanted = [item(1, 1, 8), item(3, 1, 0)].map(|item| (item.key.clone(), item));
+        assert_eq!(next, root_of(&store, &wanted.into()));
     }
 
     #[test]

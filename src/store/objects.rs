@@ -289,7 +289,9 @@ impl Objects {
         item_of: impl for<'e> Fn(&[u8], &'e E) -> Result<Cow<'e, Item>>,
     ) -> Result<Option<RootId>> {
         let old = self.root_or_empty(root)?;
-        let new = edit::edit(self, &old, edits, item_of)?;
+        let new = edit::edit(self, &old, edits, |key, new, _| {
+            new.as_ref().map(|new| item_of(key, new)).transpose()
+        })?;
         if new == old { Ok(root) } else { self.put_root(&new) }
     }
 
