@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 
 use rustix::fs::Advice;
 
@@ -12,19 +13,30 @@ const STEP_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct EarlyWriter {
     file: File,
+    /// Up to where the kernel was asked.
+    asked_bytes: u64,
     waiting_bytes: u64,
 }
 
 impl EarlyWriter {
-    /// A writer to this file.
+    /// A writer to this file, which is empty.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Self { file, waiting_bytes: 0 }
+        Self {
+            file,
+            asked_bytes: 0,
+            waiting_bytes: 0,
+        }
     }
 
     fn begin_writing_back(&mut self) {
-        // for pages that are not on the disk yet this advice means: write them, and do not wait for it; it may be ignored
-        let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+        let Some(new) = NonZeroU64::new(self.waiting_bytes) else {
+            return;
+        };
+        // for pages that are not on the disk yet this advice means: write them, and do not wait for it; it may be
+        // ignored. Those before are left out, or they would be dropped from memory and soon be read from the disk
+        let _ = rustix::fs::fadvise(&self.file, self.asked_bytes, Some(new), Advice::DontNeed);
+        self.asked_bytes = self.asked_bytes.saturating_add(self.waiting_bytes);
         self.waiting_bytes = 0;
     }
 }

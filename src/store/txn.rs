@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::fsio;
 use crate::model::{
@@ -13,7 +15,11 @@ use super::blocks::Item;
 use super::error::{Error, Result};
 use super::journal::{HeadChange, Provenance};
 use super::keys::{self, HeadId};
+use super::objects::Objects;
 use super::open::Store;
+
+/// So many changes have brought so many files that their sync takes long.
+const MANY_EDITS: usize = 256;
 
 enum Pending<'a> {
     Package(Box<ListedPackage>),
@@ -145,8 +151,19 @@ impl<'a> WriteTxn<'a> {
     pub fn commit(mut self, provenance: &Provenance) -> Result<Commit> {
         self.check()?;
         self.files = BTreeMap::new();
-        self.write()?;
-        let Self { store, mut heads, .. } = self;
+        let store = self.store;
+        let objects = store.objects();
+        let is_large = self.edits.values().map(BTreeMap::len).sum::<usize>() >= MANY_EDITS;
+        thread::scope(|scope| {
+            // what came into the pool goes to the disk while the blocks are made; the kernel tells of a failed write once
+            let early = is_large.then(|| scope.spawn(|| sync_objects(objects)));
+            self.write()?;
+            let synced = early.map(ScopedJoinHandle::join);
+            synced
+                .unwrap_or(Ok(Ok(())))
+                .unwrap_or_else(|panic| resume_unwind(panic))
+        })?;
+        let mut heads = self.heads;
         heads.retain(|_, change| change.new != change.old);
         if heads.is_empty() {
             return Ok(Commit {
@@ -159,14 +176,18 @@ impl<'a> WriteTxn<'a> {
             HeadId::Tracks(_) => None,
         };
         let changed = heads.keys().filter_map(index).collect();
-        fsio::create_dir_all(store.objects().directory())?;
-        store.objects().sync()?;
+        sync_objects(objects)?;
         let sequence = store.append(provenance, heads)?;
         Ok(Commit {
             sequence: Some(sequence),
             changed,
         })
     }
+}
+
+fn sync_objects(objects: &Objects) -> Result<()> {
+    fsio::create_dir_all(objects.directory())?;
+    objects.sync()
 }
 
 impl Pending<'_> {
