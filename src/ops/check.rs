@@ -119,7 +119,7 @@ fn register_strays(session: &Session<'_>, store: &Store) -> Result<()> {
             stray.path
         ));
     }
-    Ok(store.announce_files(&strays, session.now)?)
+    Ok(store.announce_files(strays.into_iter(), session.now)?)
 }
 
 /// Checks every file that the database knows of against the pool.

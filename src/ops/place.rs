@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
 
 use crate::fsio;
-use crate::model::Sha256;
+use crate::model::{ArchivePath, Sha256};
 use crate::store::WriteGuard;
 
 use super::Result;
@@ -26,13 +26,14 @@ pub(super) fn bring_in(guard: &WriteGuard, out: &Path, mut files: Vec<NewFile>) 
     let lists: Vec<_> = files.iter_mut().filter_map(|new| new.file_list.take()).collect();
     // two packages of one command may be made of the same file
     let mut placed = BTreeSet::new();
-    files.retain(|new| placed.insert(new.file.path.clone()));
-    let places: Vec<PathBuf> = files.iter().map(|new| new.file.path.to_fs_path(out)).collect();
+    files.retain(|new| placed.insert(new.path.clone()));
+    drop(placed);
     if files.len() <= FEW {
         keep_lists(guard, &lists)?;
-        make_directories(&places, |_| ())?;
-        return install(files, &places, |_| true);
+        make_directories(out, files.iter().map(|new| &new.path), |_| ())?;
+        return install(out, files, |_| true);
     }
+    let paths: Vec<ArchivePath> = files.iter().map(|new| new.path.clone()).collect();
     let spool = files.first().map(|new| fsio::parent(new.spooled.path()).to_owned());
     thread::scope(|scope| {
         // the sync before the commit then waits for the names alone
@@ -42,13 +43,13 @@ pub(super) fn bring_in(guard: &WriteGuard, out: &Path, mut files: Vec<NewFile>) 
         // a directory takes as long as a rename, and two threads that do both wait for each other
         let (ready, is_ready) = mpsc::channel();
         let made = scope.spawn(|| {
-            make_directories(&places, move |number| {
+            make_directories(out, paths.iter(), move |number| {
                 // whoever hears it may have failed
                 let _ = ready.send(number);
             })
         });
         let mut last = 0;
-        let placed = install(files, &places, |number| {
+        let placed = install(out, files, |number| {
             while last <= number {
                 match is_ready.recv() {
                     Ok(made) => last = made,
@@ -71,29 +72,35 @@ fn join<T, E>(thread: ScopedJoinHandle<'_, std::result::Result<T, E>>) -> std::r
 
 /// Makes the directories of these places in their order, and tells now and then for how many places they are there, in
 /// the end for all.
-fn make_directories(places: &[PathBuf], tell: impl Fn(usize)) -> fsio::Result<()> {
-    let mut made = Path::new("");
-    for (number, place) in places.iter().enumerate() {
-        let directory = fsio::parent(place);
+fn make_directories<'p>(
+    out: &Path,
+    places: impl ExactSizeIterator<Item = &'p ArchivePath>,
+    tell: impl Fn(usize),
+) -> fsio::Result<()> {
+    let count = places.len();
+    let mut made = PathBuf::new();
+    for (number, place) in places.enumerate() {
+        let place = place.to_fs_path(out);
+        let directory = fsio::parent(&place);
         if directory != made {
             fsio::create_dir_all(directory)?;
-            made = directory;
+            directory.clone_into(&mut made);
         }
         if number % FEW == 0 {
             tell(number + 1);
         }
     }
-    tell(places.len());
+    tell(count);
     Ok(())
 }
 
 /// Renames each file to its place, until one has no directory and will not have one.
-fn install(files: Vec<NewFile>, places: &[PathBuf], mut has_directory: impl FnMut(usize) -> bool) -> Result<()> {
-    for (number, (new, place)) in files.into_iter().zip(places).enumerate() {
+fn install(out: &Path, files: Vec<NewFile>, mut has_directory: impl FnMut(usize) -> bool) -> Result<()> {
+    for (number, new) in files.into_iter().enumerate() {
         if !has_directory(number) {
             break;
         }
-        new.spooled.install(place)?;
+        new.spooled.install(&new.path.to_fs_path(out))?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::fsio;
 use crate::ingest::SpooledFile;
 use crate::model::{
-    Codename, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track, TrackedFile, Version,
+    ArchivePath, Codename, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track,
+    TrackedFile, Version,
 };
 
 /// One change of one index.
@@ -116,11 +117,22 @@ impl TrackEdit {
 #[derive(Debug)]
 pub struct NewFile {
     /// Where it belongs.
-    pub file: PoolFile,
+    pub path: ArchivePath,
     /// Where it waits.
     pub spooled: SpooledFile,
     /// The paths in it, for a .deb.
     pub file_list: Option<(Sha256, Vec<Vec<u8>>)>,
+}
+
+impl NewFile {
+    /// As the pool will have it.
+    #[must_use]
+    pub fn pool_file(&self) -> PoolFile {
+        PoolFile {
+            path: self.path.clone(),
+            content: self.spooled.content,
+        }
+    }
 }
 
 /// A file that the command wants to be in a source's tracking record beside the files of its packages.

@@ -12,7 +12,7 @@ use crate::conf::distribution::Distribution;
 use crate::conf::{Directories, ExportMode};
 use crate::fsio;
 use crate::ingest::Intake;
-use crate::model::{ArchivePath, Codename, DigestKind, PoolFile, SourceName};
+use crate::model::{ArchivePath, Codename, DigestKind, SourceName};
 use crate::publish;
 use crate::store::{self, Provenance, Snapshot, Store, WriteGuard};
 
@@ -256,21 +256,23 @@ impl<'a> Session<'a> {
     /// Renames spooled files into the pool. They are registered first, so that a crash leaves no file that nobody knows.
     fn bring_files_in(&self, store: &Store, new_files: Vec<NewFile>) -> Result<()> {
         let directories = &self.archive.directories;
-        let mut wanted = Vec::new();
-        for new_file in new_files {
-            let known = store.pool_file(&new_file.file.path)?;
+        let is_wanted = |new_file: &NewFile| -> Result<bool> {
+            let known = store.pool_file(&new_file.path)?;
             // a file that nothing refers to may be torn by a crash, one that is referred to may be lost: it is replaced
             // by the same content
             let is_free = known.is_none_or(|record| record.unreferenced_since.is_some());
-            if is_free || !is_in_pool(directories, &new_file.file) {
-                wanted.push(new_file);
-            }
-        }
+            Ok(is_free || !is_in_pool(directories, new_file))
+        };
+        let mut failure = None;
+        let mut wanted = new_files;
+        wanted.retain(|new_file| {
+            failure.is_none() && is_wanted(new_file).unwrap_or_else(|error| failure.replace(error).is_some())
+        });
+        failure.map_or(Ok(()), Err)?;
         if wanted.is_empty() {
             return Ok(());
         }
-        let files: Vec<_> = wanted.iter().map(|new_file| new_file.file.clone()).collect();
-        store.announce_files(&files, self.now)?;
+        store.announce_files(wanted.iter().map(NewFile::pool_file), self.now)?;
         place::bring_in(&self.guard, &directories.out, wanted)?;
         // the commit syncs the file system of the database
         let pool = pool_directory(directories);
@@ -384,9 +386,10 @@ fn pool_directory(directories: &Directories) -> PathBuf {
 }
 
 /// Whether a file of this size is in its place in the pool.
-fn is_in_pool(directories: &Directories, file: &PoolFile) -> bool {
-    let place = file.path.to_fs_path(&directories.out);
-    fs::metadata(place).is_ok_and(|found| found.is_file() && found.len() == file.content.size_bytes)
+fn is_in_pool(directories: &Directories, new_file: &NewFile) -> bool {
+    let place = new_file.path.to_fs_path(&directories.out);
+    let size_bytes = new_file.spooled.content.size_bytes;
+    fs::metadata(place).is_ok_and(|found| found.is_file() && found.len() == size_bytes)
 }
 
 /// The directories that scripts are told of.

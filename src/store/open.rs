@@ -200,12 +200,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Conflict`] if the pool knows a file by that path with another content, or the tables cannot be written.
-    pub fn announce_files(&self, files: &[PoolFile], now: i64) -> Result<()> {
-        for file in files {
-            self.tables.check_content(file)?;
+    pub fn announce_files(&self, files: impl Iterator<Item = PoolFile> + Clone, now: i64) -> Result<()> {
+        for file in files.clone() {
+            self.tables.check_content(&file)?;
         }
         for file in files {
-            self.tables.announce(file, now)?;
+            self.tables.announce(&file, now)?;
         }
         self.tables.flush()
     }

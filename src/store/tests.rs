@@ -169,7 +169,7 @@ fn a_file_is_unreferenced_when_its_last_package_and_track_are_gone() {
     let guard = archive.guard();
     let store = guard.open().unwrap();
     let path = "pool/main/s/src-bash/bash_1_amd64.deb";
-    store.announce_files(&[file(path)], 5).unwrap();
+    store.announce_files([file(path)].into_iter(), 5).unwrap();
     assert_eq!(unreferenced(&store), [("bash_1_amd64.deb".into(), 5)]);
 
     put(&store, A, &[("bash", "1")], 10);
@@ -603,7 +603,7 @@ fn a_pool_file_has_one_content() {
     put(&store, A, &[("bash", "1")], 10);
     let mut other = package("bash", "1");
     other.entry.files[0].content.digests.sha256 = Sha256::of(b"other");
-    let error = store.announce_files(&other.entry.files, 20).unwrap_err();
+    let error = store.announce_files(other.entry.files.iter().cloned(), 20).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch);
     let mut txn = store.begin();
     txn.put(&index_id(B), other);
@@ -798,8 +798,8 @@ fn a_grace_time_can_begin_anew() {
     let guard = archive.guard();
     let store = guard.open().unwrap();
     let (old, young) = (file("pool/main/o/old.deb"), file("pool/main/y/young.deb"));
-    store.announce_files(std::slice::from_ref(&old), 10).unwrap();
-    store.announce_files(&[young], 50).unwrap();
+    store.announce_files([old.clone()].into_iter(), 10).unwrap();
+    store.announce_files([young].into_iter(), 50).unwrap();
     store.begin_grace_anew(40).unwrap();
     assert_eq!(store.unreferenced(39).unwrap(), []);
     let due: Vec<_> = store

@@ -299,7 +299,7 @@ impl<'a> Batch<'a> {
     /// Refuses a file whose pool path has other content, in the pool or among what comes in.
     pub(super) fn check_content(&self, wanted: &PoolFile) -> Result<()> {
         if let Some(other) = self.new_files.get(&wanted.path) {
-            let differences = crate::model::Promise::from(&wanted.content).broken_by(&other.file.content);
+            let differences = crate::model::Promise::from(&wanted.content).broken_by(&other.spooled.content);
             if !differences.is_empty() {
                 return Err(Error::OtherContent {
                     path: wanted.path.clone(),
@@ -317,11 +317,10 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn bring(&mut self, arrived: Arrived) {
-        let file = arrived.pool_file();
-        let digest: Sha256 = file.content.digests.sha256;
+        let digest: Sha256 = arrived.file.content.digests.sha256;
         let file_list = arrived.file_list.map(|paths| (digest, paths));
         let new_file = NewFile {
-            file,
+            path: arrived.path.clone(),
             spooled: arrived.file,
             file_list,
         };

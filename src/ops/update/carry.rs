@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::conf::distribution::Distribution;
-use crate::model::{DigestKind, IndexId, ListedPackage, PoolFile};
+use crate::model::{DigestKind, IndexId, ListedPackage};
 use crate::store::{self, Snapshot, Store};
 
 use super::super::notify::Cause;
@@ -365,12 +365,11 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let mut new = Vec::new();
+        let mut new = Vec::with_capacity(wanted.len());
         for path in wanted {
             if let Some(spooled) = files.take(self.archive, &path)? {
-                let content = spooled.content;
                 new.push(NewFile {
-                    file: PoolFile { path, content },
+                    path,
                     spooled,
                     file_list: None,
                 });

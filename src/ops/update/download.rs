@@ -316,8 +316,8 @@ fn after(urls: &[String], url: &str) -> Option<Vec<String>> {
 /// # Errors
 /// There is such a file.
 pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[plan::NewFile]) -> Result<()> {
-    let mut files = files.iter().map(|new| &new.file);
-    files.try_for_each(|file| refuse_other_content(archive, store, file))
+    let mut files = files.iter().map(plan::NewFile::pool_file);
+    files.try_for_each(|file| refuse_other_content(archive, store, &file))
 }
 
 #[cfg(test)]
