@@ -78,26 +78,40 @@ impl Joined {
     }
 }
 
+/// What makes gzip members, and the room for the next one.
+struct GzipMaker {
+    compressor: Compressor,
+    room: Vec<u8>,
+}
+
 thread_local! {
     // making one takes as long as a small part
-    static GZIP: RefCell<Option<Compressor>> = const { RefCell::new(None) };
+    static GZIP: RefCell<Option<GzipMaker>> = const { RefCell::new(None) };
+}
+
+impl GzipMaker {
+    fn new() -> io::Result<Self> {
+        let level = CompressionLvl::new(GZIP_LEVEL).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        Ok(Self {
+            compressor: Compressor::new(level),
+            room: Vec::new(),
+        })
+    }
+
+    fn member(&mut self, text: &[u8]) -> io::Result<Vec<u8>> {
+        let bound = self.compressor.gzip_compress_bound(text.len());
+        self.room.resize(bound.max(self.room.len()), 0);
+        let made = self.compressor.gzip_compress(text, &mut self.room);
+        let size_bytes = made.map_err(io::Error::other)?;
+        Ok(self.room.get(..size_bytes).unwrap_or_default().to_vec())
+    }
 }
 
 /// One gzip member; its header names no time and no system, so that the bytes do not depend on when and where.
 fn gzip_member(text: &[u8]) -> io::Result<Vec<u8>> {
-    GZIP.with_borrow_mut(|own| {
-        let compressor = match own {
-            Some(made) => made,
-            none => {
-                let level = CompressionLvl::new(GZIP_LEVEL).map_err(|error| io::Error::other(format!("{error:?}")))?;
-                none.insert(Compressor::new(level))
-            }
-        };
-        let mut member = vec![0; compressor.gzip_compress_bound(text.len())];
-        let size_bytes = compressor.gzip_compress(text, &mut member).map_err(io::Error::other)?;
-        member.truncate(size_bytes);
-        member.shrink_to_fit();
-        Ok(member)
+    GZIP.with_borrow_mut(|own| match own {
+        Some(maker) => maker.member(text),
+        none => none.insert(GzipMaker::new()?).member(text),
     })
 }
 
