@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn digests_do_not_depend_on_how_the_bytes_come() {
-        let text: Vec<u8> = (0..1000_u32).map(|number| (number * 7 >> 2) as u8).collect();
+        let text: Vec<u8> = (0..1000_u32).map(|number| ((number * 7) >> 2) as u8).collect();
         let whole = {
             let mut hasher = Hasher::with_sha512();
             hasher.update(&text);

@@ -114,8 +114,8 @@ fn edit_one_item(bencher: Bencher, packages: usize) {
     let (old, new) = (item(packages / 2, 1), item(packages / 2, 2));
     let edits = BTreeMap::from([(old.key, None), (new.key.clone(), Some(new))]);
     bencher.bench_local(|| {
-        edit::edit(&store, black_box(&root), &edits, |_, item: &Item| {
-            Ok(Cow::Borrowed(item))
+        edit::edit(&store, black_box(&root), &edits, |_, new: &Option<Item>, _| {
+            Ok(new.as_ref().map(Cow::Borrowed))
         })
         .expect("an index")
     });
