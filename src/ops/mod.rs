@@ -19,7 +19,7 @@ mod lookup;
 mod lost;
 pub mod notify;
 mod override_files;
-mod place;
+pub mod place;
 pub mod plan;
 pub mod pull;
 pub mod query;

@@ -8,14 +8,36 @@ use std::sync::mpsc;
 use std::thread::{self, ScopedJoinHandle};
 
 use crate::fsio;
-use crate::model::{ArchivePath, Sha256};
+use crate::ingest::SpooledFile;
+use crate::model::{ArchivePath, PoolFile, Sha256};
 use crate::store::WriteGuard;
 
 use super::Result;
-use super::plan::NewFile;
 
 /// So many files are not worth a second thread.
 const FEW: usize = 16;
+
+/// A file that waits in the spool to be renamed into the pool, with what was read from the same bytes.
+#[derive(Debug)]
+pub struct NewFile {
+    /// Where it belongs.
+    pub path: ArchivePath,
+    /// Where it waits.
+    pub spooled: SpooledFile,
+    /// The paths in it, for a .deb.
+    pub file_list: Option<(Sha256, Vec<Vec<u8>>)>,
+}
+
+impl NewFile {
+    /// As the pool will have it.
+    #[must_use]
+    pub fn pool_file(&self) -> PoolFile {
+        PoolFile {
+            path: self.path.clone(),
+            content: self.spooled.content,
+        }
+    }
+}
 
 /// Renames files, all in one file system, to where they belong below `out`; keeps the paths in them. Durable only after
 /// a sync of that file system.

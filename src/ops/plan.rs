@@ -7,11 +7,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::fsio;
-use crate::ingest::SpooledFile;
-use crate::model::{
-    ArchivePath, Codename, Entry, IndexId, ListedPackage, PackageName, PoolFile, Sha256, SourceName, Track,
-    TrackedFile, Version,
-};
+use crate::model::{Codename, Entry, IndexId, ListedPackage, PackageName, SourceName, Track, TrackedFile, Version};
+
+use super::place::NewFile;
 
 /// One change of one index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,28 +107,6 @@ impl TrackEdit {
                 source,
                 version,
             } => (codename, source, version),
-        }
-    }
-}
-
-/// A file that waits in the spool to be renamed into the pool, with what was read from the same bytes.
-#[derive(Debug)]
-pub struct NewFile {
-    /// Where it belongs.
-    pub path: ArchivePath,
-    /// Where it waits.
-    pub spooled: SpooledFile,
-    /// The paths in it, for a .deb.
-    pub file_list: Option<(Sha256, Vec<Vec<u8>>)>,
-}
-
-impl NewFile {
-    /// As the pool will have it.
-    #[must_use]
-    pub fn pool_file(&self) -> PoolFile {
-        PoolFile {
-            path: self.path.clone(),
-            content: self.spooled.content,
         }
     }
 }

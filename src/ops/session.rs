@@ -18,9 +18,10 @@ use crate::store::{self, Provenance, Snapshot, Store, WriteGuard};
 
 use super::archive::Archive;
 use super::notify::{AcceptedChanges, Brought, Cause, Event, LogWriter, Origin, Patience};
-use super::plan::{Change, NewFile, Plan, PlanRow, TrackEdit};
+use super::place::{self, NewFile};
+use super::plan::{Change, Plan, PlanRow, TrackEdit};
 use super::tracking::{self, SourceState};
-use super::{Error, Result, export, garbage, lost, place};
+use super::{Error, Result, export, garbage, lost};
 
 /// The right to change the archive, for one command.
 #[derive(Debug)]

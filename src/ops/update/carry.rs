@@ -8,7 +8,8 @@ use crate::model::{DigestKind, IndexId, ListedPackage};
 use crate::store::{self, Snapshot, Store};
 
 use super::super::notify::Cause;
-use super::super::plan::{NewFile, Plan, PlanRow};
+use super::super::place::NewFile;
+use super::super::plan::{Plan, PlanRow};
 use super::super::select::{Coming, Fate, Report};
 use super::super::session::{Outcome, Session, Told};
 use super::super::{Error as OpsError, Result, archiving, export, extras};

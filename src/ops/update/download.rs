@@ -17,7 +17,7 @@ use crate::store::{Database, Store};
 
 use super::super::archive::Archive;
 use super::super::lookup::refuse_other_content;
-use super::super::plan;
+use super::super::place::NewFile;
 use super::super::{Error as OpsError, Result};
 use super::Error;
 use super::candidate::MAX_FILE_BYTES;
@@ -315,8 +315,8 @@ fn after(urls: &[String], url: &str) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// There is such a file.
-pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[plan::NewFile]) -> Result<()> {
-    let mut files = files.iter().map(plan::NewFile::pool_file);
+pub(super) fn refuse_strangers(archive: &Archive<'_>, store: &Store, files: &[NewFile]) -> Result<()> {
+    let mut files = files.iter().map(NewFile::pool_file);
     files.try_for_each(|file| refuse_other_content(archive, store, &file))
 }
 
